@@ -10,13 +10,13 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan;
 use crate::experiment::runner::{StepRunner, Study};
 use crate::experiment::step_state;
-use crate::experiment::study_table::StudyTable;
+use crate::experiment::study_table::StudyTables;
 use crate::pipeline::whole_case;
 use crate::run::tools::bench_step::StepCost;
 use crate::run::{Failure, phantoms};
 use crate::volume::Split;
 
-/// Train networks, average them, distil their ensemble into a student, and print the table
+/// Train networks, average them, distil them into students, search settings, and print the table
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +40,7 @@ pub(super) struct Experiment {
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
 
-    /// A setting to override: base.loader.batch=4, student.targets=soft
+    /// A setting to override: base.loader.batch=4, ensemble.mirrored=true
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
@@ -100,7 +100,7 @@ impl Experiment {
         }
         let table = live.run_network_verb(|session| {
             StepRunner::new(&study, session)?.perform_all()?;
-            StudyTable::read(&study)
+            StudyTables::read(&study)
         })?;
         let text = format!("{}\ntable: {}", table.to_markdown()?, out.join("table.md").display());
         Ok(CommandOutput::new(&table.to_json()?, text))

@@ -1,24 +1,16 @@
-//! Configuration of an experiment: its cohort, its networks, its ensemble, its student.
+//! Configuration of an experiment: its cohort, its networks, its ensemble, its students, its search.
 
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::base::ConfigError;
-use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection, StudentSection};
+use crate::experiment::config_file::{ExperimentFile, NetworkSection};
+use crate::experiment::student_section::{BEST, StudentSection};
+use crate::experiment::tuning::section::TuningSection;
 use crate::run::Failure;
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
 use crate::volume::Fold;
-
-/// The version of the file format.
-const SCHEMA: u32 = 1;
-
-/// Most repetitions of an experiment: each trains every network.
-const MOST_SEEDS: u64 = 1000;
-
-/// Most folds: each trains every network.
-const MOST_FOLDS: usize = 100;
 
 /// Configuration of an experiment. The settings of its runs are checked, not only parsed.
 pub struct ExperimentConfig {
@@ -50,86 +42,30 @@ impl ExperimentConfig {
         let place = Repetition { fold, ..Repetition::default() };
         for network in &experiment.text.networks {
             experiment.stand_alone_config(network, place)?;
-            experiment.student_config(network, place, &[])?;
+        }
+        for student in &experiment.text.students {
+            for network in experiment.possible_networks(student) {
+                experiment.student_config(student, network, Repetition::default())?;
+            }
+        }
+        if let Some(tuning) = &experiment.text.tuning {
+            experiment.trial_config(tuning, place, TrialPosition::default())?;
         }
         Ok(experiment)
     }
 
-    /// Checks the settings of the experiment itself.
-    fn check_settings(&self) -> Result<(), ConfigError> {
-        let ExperimentFile { schema, seeds, networks, ensemble, student, .. } = &self.text;
-        if *schema != SCHEMA {
-            let way_out = format!("write {SCHEMA}, which this program reads");
-            return Err(ConfigError::new("schema", schema, "another format", way_out));
-        }
-        if !(1..=MOST_SEEDS).contains(seeds) {
-            let way_out = format!("write 1 to {MOST_SEEDS}");
-            return Err(ConfigError::new("seeds", seeds, "no number of repetitions", way_out));
-        }
-        self.check_folds()?;
-        if networks.is_empty() {
-            let way_out = "write at least one [[network]]";
-            return Err(ConfigError::new("network", "[]", "nothing to train", way_out));
-        }
-        let named = |name: &str| networks.iter().filter(|network| network.name == name).count();
-        let known = self.network_names();
-        let stranger = |field: &str, name: &str, way_out: String| {
-            let problem = "no network of this study";
-            Err(ConfigError::new(field, format!("`{name}`"), problem, way_out))
+    /// Networks that a student may be: those that it names, or all where the validation cases choose.
+    pub fn possible_networks(&self, student: &StudentSection) -> Vec<&NetworkSection> {
+        let names = student.network.as_slice();
+        let may_be = |network: &&NetworkSection| {
+            names.iter().any(|name| *name == BEST || *name == network.name)
         };
-        if let Some(twice) = networks.iter().find(|network| named(&network.name) > 1) {
-            let value = format!("`{}`", twice.name);
-            return Err(ConfigError::new("network.name", value, "there twice", "give each a name"));
-        }
-        if let Some(name) = ensemble.members.iter().find(|name| named(name) == 0) {
-            return stranger("ensemble.members", name, format!("they are {known}"));
-        }
-        let members = self.ensemble_members().len();
-        if ![0, members].contains(&ensemble.weights.len()) {
-            let problem = format!("no list of a weight for each of {members} members");
-            let value = format!("{:?}", ensemble.weights);
-            return Err(ConfigError::new("ensemble.weights", value, problem, "write one for each"));
-        }
-        if student.network != BEST && named(&student.network) == 0 {
-            let way_out = format!("they are {known}, or say best");
-            return stranger("student.network", &student.network, way_out);
-        }
-        if let Some(weight) = ensemble.weights.iter().find(|one| !(one.is_finite() && **one > 0.0))
-        {
-            let way_out = "write numbers above 0; only ratios matter";
-            return Err(ConfigError::new("ensemble.weights", weight, "no weight", way_out));
-        }
-        let is_share = |share: &f64| *share > 0.0 && *share < 1.0;
-        if let Some(share) = student.share.filter(|share| !is_share(share)) {
-            let way_out = "write a share between 0 and 1, or leave it out";
-            return Err(ConfigError::new("student.share", share, "no share", way_out));
-        }
-        match self.text.labelled_fractions.iter().find(|share| !is_share(share)) {
-            Some(share) => {
-                let way_out = "write shares between 0 and 1";
-                Err(ConfigError::new("labelled_fractions", share, "no share", way_out))
-            }
-            None => Ok(()),
-        }
+        self.text.networks.iter().filter(may_be).collect()
     }
 
-    /// Checks the number of folds, and that nothing is asked for that a study of folds does not do.
-    fn check_folds(&self) -> Result<(), ConfigError> {
-        let ExperimentFile { folds, student, labelled_fractions, .. } = &self.text;
-        let Some(folds) = *folds else { return Ok(()) };
-        if !(2..=MOST_FOLDS).contains(&folds) {
-            let way_out = format!("write 2 to {MOST_FOLDS}, or leave it out");
-            return Err(ConfigError::new("folds", folds, "no number of folds", way_out));
-        }
-        let beside = "beside folds, of which a study has no student";
-        let way_out = "leave one of them out";
-        if serde_json::json!(student) != serde_json::json!(StudentSection::default()) {
-            return Err(ConfigError::new("student", &student.network, beside, way_out));
-        }
-        match labelled_fractions.first() {
-            Some(share) => Err(ConfigError::new("labelled_fractions", share, beside, way_out)),
-            None => Ok(()),
-        }
+    /// The student of that name.
+    pub fn find_student(&self, name: &str) -> Option<&StudentSection> {
+        self.text.students.iter().find(|student| student.name == name)
     }
 
     /// The folds of a cross-validation, in their order; none of another study.
@@ -188,17 +124,59 @@ impl ExperimentConfig {
         self.run_config(network, &Table::new(), place, &[])
     }
 
-    /// Configuration of the student: a network's, with the student's settings over it.
+    /// Configuration of a student's network: the network's, with the student's settings over it.
     ///
     /// # Errors
     /// If no run takes them.
     pub fn student_config(
         &self,
+        student: &StudentSection,
         network: &NetworkSection,
         place: Repetition<'_>,
-        assignments: &[String],
     ) -> Result<CheckedConfig, Failure> {
-        self.run_config(network, &self.text.student.settings, place, assignments)
+        self.run_config(network, &student.settings, place, &[])
+    }
+
+    /// Configuration of a trial of the search: the network's, with what the trial draws over it.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn trial_config(
+        &self,
+        tuning: &TuningSection,
+        place: Repetition<'_>,
+        trial: TrialPosition,
+    ) -> Result<CheckedConfig, Failure> {
+        let network = self.tuned_network(tuning);
+        let mut assignments = tuning.draw_assignments(self.tuning_seed(tuning)?, trial.number);
+        assignments.push(format!("train.pause_after={}", trial.pause_after));
+        self.run_config(network, &Table::new(), place, &assignments)
+    }
+
+    /// Seed that trials are drawn with: that of the network's runs.
+    ///
+    /// # Errors
+    /// If no run takes the network's settings.
+    pub fn tuning_seed(&self, tuning: &TuningSection) -> Result<u64, Failure> {
+        let fold = self.all_folds().first().copied();
+        let place = Repetition { fold, ..Repetition::default() };
+        Ok(self.stand_alone_config(self.tuned_network(tuning), place)?.run.seed)
+    }
+
+    /// Epochs that a run of the search's network has.
+    ///
+    /// # Errors
+    /// If no run takes the network's settings.
+    pub fn tuned_epochs(
+        &self,
+        tuning: &TuningSection,
+        place: Repetition<'_>,
+    ) -> Result<u64, Failure> {
+        Ok(self.stand_alone_config(self.tuned_network(tuning), place)?.run.train.epochs)
+    }
+
+    fn tuned_network(&self, tuning: &TuningSection) -> &NetworkSection {
+        self.find_network(&tuning.network).expect("checked when the study was read")
     }
 
     /// Configuration of a run of `network`, with `settings` and then `assignments` over its own.
@@ -276,4 +254,13 @@ pub struct Repetition<'a> {
     pub own_data: Option<&'a Path>,
     /// Fold that is held out, of a cross-validation.
     pub fold: Option<Fold>,
+}
+
+/// Trial of a search, and how far it is trained.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TrialPosition {
+    /// Number of the trial, which its settings are drawn by.
+    pub number: u64,
+    /// Epochs after which it pauses; 0 for never.
+    pub pause_after: u64,
 }

@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod config;
+mod config_checks;
 pub mod config_file;
 pub mod fold_outcome;
 pub mod fold_table;
@@ -17,8 +18,10 @@ pub mod runner;
 pub mod split_sizes;
 pub mod step_outcome;
 pub mod step_state;
+pub mod student_section;
 pub mod study_folder;
 pub mod study_table;
 pub mod table;
 pub mod tuning;
+pub mod tuning_table;
 mod work;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::eval::Sliding;
 use crate::experiment::config::{ExperimentConfig, Repetition};
-use crate::experiment::config_file::{BEST, NetworkSection};
+use crate::experiment::config_file::NetworkSection;
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
+use crate::experiment::student_section::{BEST, StudentSection};
 use crate::run::config::CheckedConfig;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
 use crate::run::{DeviceMemory, Failure};
@@ -154,34 +155,59 @@ impl ExperimentPlanner<'_> {
             .map(|(_, config)| config)
             .collect();
         steps.push(self.plan_prediction("score", "ensemble", &of_ensemble, test, seeds));
+        for student in &experiment.text.students {
+            self.plan_student(student, &of_ensemble, &mut steps)?;
+        }
+        Ok(steps)
+    }
+
+    /// Plans every round of a student, its control, and the curve if it is the first.
+    fn plan_student(
+        &self,
+        student: &StudentSection,
+        of_ensemble: &[&CheckedConfig],
+        steps: &mut Vec<PlannedStep>,
+    ) -> Result<(), Failure> {
+        let (experiment, parts) = (self.experiment, self.parts);
+        let test = parts.test_scored;
+        let rounds = student.rounds * experiment.text.seeds;
+        let seeds = experiment.text.seeds;
         steps.push(self.plan_prediction(
             "label",
             "ensemble",
-            &of_ensemble,
+            of_ensemble,
             parts.unlabelled,
-            seeds,
+            rounds,
         ));
-        let name = &experiment.text.student.network;
-        let student = match name.as_str() {
+        let mut configs = Vec::new();
+        for network in experiment.possible_networks(student) {
+            configs.push((network, experiment.student_config(student, network, self.place)?));
+        }
+        if student.network.as_slice().iter().any(|name| name == BEST) {
             // The largest of them: the choice falls later, and a plan is a bound.
-            BEST => configs.iter().max_by_key(|(_, config)| config.blueprint.parameter_count()),
-            name => configs.iter().find(|(network, _)| network.name == name),
-        };
-        let Some((network, _)) = student else { return Ok(steps) };
-        let config = experiment.student_config(network, self.place, &[])?;
-        let told = format!("({})", network.name);
-        let cases = parts.train + parts.unlabelled;
-        for role in ["distilled", "control"] {
-            steps.push(self.plan_training(&format!("{role} {told}"), &config, cases, seeds)?);
-            steps.push(self.plan_prediction("score", role, &[&config], test, seeds));
+            configs
+                .sort_by_key(|(_, config)| std::cmp::Reverse(config.blueprint.parameter_count()));
         }
-        for share in &experiment.text.labelled_fractions {
-            let cases = ((parts.train as f64 * share).round() as usize).max(1);
-            let told = format!("{:.0} % {told}", 100.0 * share);
-            steps.push(self.plan_training(&told, &config, cases, seeds)?);
-            steps.push(self.plan_prediction("score", &told, &[&config], test, seeds));
+        configs.truncate(student.network.as_slice().len());
+        let name = &student.name;
+        for (network, config) in &configs {
+            let told = format!("({})", network.name);
+            let cases = parts.train + parts.unlabelled;
+            for (role, times) in [(name.clone(), rounds), (format!("control of {name}"), seeds)] {
+                steps.push(self.plan_training(&format!("{role} {told}"), config, cases, times)?);
+                steps.push(self.plan_prediction("score", &role, &[config], test, times));
+            }
+            if experiment.text.students[0].name != *name {
+                continue;
+            }
+            for share in &experiment.text.labelled_fractions {
+                let cases = ((parts.train as f64 * share).round() as usize).max(1);
+                let told = format!("{:.0} % {told}", 100.0 * share);
+                steps.push(self.plan_training(&told, config, cases, seeds)?);
+                steps.push(self.plan_prediction("score", &told, &[config], test, seeds));
+            }
         }
-        Ok(steps)
+        Ok(())
     }
 
     fn case_grid(&self) -> Dims {

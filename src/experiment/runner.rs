@@ -206,8 +206,11 @@ impl<'a> StepRunner<'a> {
             StepWork::Score(work) => self.score(step, work)?,
             StepWork::Label(work) => self.label(work)?,
             StepWork::Choose(work) => self.choose(work)?,
+            StepWork::Trial(work) => self.train_trial(step, work)?,
+            StepWork::Rank(work) => self.rank(work)?,
             StepWork::Table(work) => self.write_paper_table(step, work)?,
             StepWork::FoldTable(work) => self.write_fold_table(step, work)?,
+            StepWork::TuningTable(work) => self.write_tuning_table(work)?,
         };
         Ok(StepOutcome {
             kind: step.kind,

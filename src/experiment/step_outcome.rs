@@ -15,7 +15,7 @@ use crate::experiment::study_folder::StudyFolder;
 use crate::volume::CaseId;
 
 /// The file.
-const OUTCOME: &str = "outcome.json";
+pub(in crate::experiment) const OUTCOME: &str = "outcome.json";
 
 /// Outcome of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,31 @@ pub enum StepResult {
         /// Name of the network.
         network: String,
     },
+    /// A trial has come to the end of its rung.
+    TrialTrained {
+        /// Number of the trial.
+        number: u64,
+        /// Optimiser steps that it took so far.
+        steps: u64,
+    },
+    /// The trials of a rung have been ranked, the best first.
+    Ranked {
+        /// Trials.
+        trials: Vec<RankedTrial>,
+    },
     /// A table was written.
     Tabled,
+}
+
+/// Trial in a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankedTrial {
+    /// Number of the trial, which decides its settings.
+    pub number: u64,
+    /// Step that trained it in this rung.
+    pub train: Fingerprint,
+    /// Mean Dice over the validation cases and regions.
+    pub dice: f64,
 }
 
 impl StepOutcome {

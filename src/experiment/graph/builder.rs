@@ -10,11 +10,12 @@ use crate::experiment::config_file::NetworkSection;
 use crate::experiment::graph::listing::CaseListing;
 use crate::experiment::graph::step::{
     CandidateRef, ChooseWork, EnsembleRef, EpochLength, GraphStep, IngestWork, LabelWork,
-    MemberRef, NetworkRef, ScoreWork, StepWork, TrainWork,
+    MemberRef, NetworkRef, RankWork, ScoreWork, StepWork, TrainWork, TrialRef, TrialScoreRef,
+    TrialWork,
 };
 use crate::experiment::graph::study_graph::StudyGraph;
 use crate::run::Failure;
-use crate::volume::{Fold, Split, Targets};
+use crate::volume::{Fold, Split, Targets, Temperature};
 
 /// Builder of the graph of one study.
 pub struct GraphBuilder<'a> {
@@ -174,10 +175,10 @@ impl<'a> GraphBuilder<'a> {
         subject: &str,
         series: &str,
         teacher: EnsembleRef,
-        targets: Targets,
+        (targets, temperature): (Targets, Temperature),
     ) -> Fingerprint {
         let inputs = member_steps(&teacher);
-        let work = StepWork::Label(LabelWork { teacher, targets });
+        let work = StepWork::Label(LabelWork { teacher, targets, temperature });
         self.graph.add_step(GraphStep::new(subject, series, work, inputs))
     }
 
@@ -185,6 +186,26 @@ impl<'a> GraphBuilder<'a> {
     pub fn choose(&mut self, subject: &str, candidates: Vec<CandidateRef>) -> Fingerprint {
         let inputs = candidates.iter().flat_map(|one| one.scores.iter().copied()).collect();
         let work = StepWork::Choose(ChooseWork { candidates });
+        self.graph.add_step(GraphStep::new(subject, subject, work, inputs))
+    }
+
+    /// Adds the training of a search's trial. Whatever was ranked with a promoted one is an input: it goes on
+    /// from one of these runs.
+    pub fn trial(&mut self, subject: &str, series: &str, work: TrialWork) -> Fingerprint {
+        let mut inputs = vec![self.ingest];
+        if let TrialRef::Promoted { ranking, .. } = work.trial {
+            inputs.push(ranking);
+            if let Some(StepWork::Rank(rank)) = self.graph.find_step(ranking).map(|one| &one.work) {
+                inputs.extend(rank.trials.iter().map(|trial| trial.train));
+            }
+        }
+        self.graph.add_step(GraphStep::new(subject, series, StepWork::Trial(work), inputs))
+    }
+
+    /// Adds the ranking of a rung's trials.
+    pub fn rank(&mut self, subject: &str, trials: Vec<TrialScoreRef>) -> Fingerprint {
+        let inputs = trials.iter().flat_map(|trial| [trial.train, trial.score]).collect();
+        let work = StepWork::Rank(RankWork { trials });
         self.graph.add_step(GraphStep::new(subject, subject, work, inputs))
     }
 

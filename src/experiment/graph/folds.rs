@@ -4,13 +4,14 @@
 use crate::base::Fingerprint;
 use crate::experiment::config_file::NetworkSection;
 use crate::experiment::graph::builder::GraphBuilder;
-use crate::experiment::graph::step::{MemberRef, StepWork};
-use crate::experiment::graph::table_work::{FoldRowRef, FoldTableWork};
+use crate::experiment::graph::protocol::add_table_with_students;
+use crate::experiment::graph::step::{CandidateRef, MemberRef, StepWork};
+use crate::experiment::graph::students::Teachers;
+use crate::experiment::graph::table_work::{FoldRowRef, FoldTableWork, RowRef};
+use crate::experiment::outcome::Role;
+use crate::experiment::student_section::ENSEMBLE;
 use crate::run::Failure;
 use crate::volume::{Fold, Split};
-
-/// Name of the networks' average.
-const ENSEMBLE: &str = "ensemble";
 
 /// Adds every step of a cross-validation. With `has_test_part` each method's mean over folds is scored
 /// on the test cases too.
@@ -24,36 +25,73 @@ pub fn add_cross_validation(
     let folds = builder.experiment.all_folds();
     let mut rows = Vec::new();
     let mut trained = Vec::new();
+    let mut methods = Vec::new();
     for network in &builder.experiment.text.networks {
         let runs = add_fold_runs(builder, network, &folds)?;
         let members = |fold: &[Fingerprint]| {
             fold.iter().map(|train| MemberRef { train: *train, weight: 1.0 }).collect()
         };
-        let of_seeds: Vec<Vec<Vec<MemberRef>>> =
+        let of_seeds: MembersByFold =
             runs.iter().map(|runs| runs.chunks(1).map(members).collect()).collect();
         let train = runs.first().and_then(|runs| runs.first()).copied();
         rows.push(add_fold_row(builder, (&network.name, train), &folds, &of_seeds, has_test_part));
         trained.push((network, runs));
+        methods.push((network.name.clone(), of_seeds));
     }
     let members = builder.experiment.weighted_members();
-    if members.len() > 1 {
-        let seeds = builder.experiment.text.seeds as usize;
-        let members_of = |seed: usize, fold: usize| -> Vec<MemberRef> {
-            let of_member = |(network, weight): &(&NetworkSection, f64)| {
-                let own = trained.iter().find(|(trained, _)| trained.name == network.name);
-                own.map(|(_, runs)| MemberRef { train: runs[seed][fold], weight: *weight })
-            };
-            members.iter().filter_map(of_member).collect()
+    let seeds = builder.experiment.text.seeds as usize;
+    let members_of = |seed: usize, fold: usize| -> Vec<MemberRef> {
+        let of_member = |(network, weight): &(&NetworkSection, f64)| {
+            let own = trained.iter().find(|(trained, _)| trained.name == network.name);
+            own.map(|(_, runs)| MemberRef { train: runs[seed][fold], weight: *weight })
         };
-        let of_seeds: Vec<Vec<Vec<MemberRef>>> = (0..seeds)
-            .map(|seed| (0..folds.len()).map(|fold| members_of(seed, fold)).collect())
-            .collect();
+        members.iter().filter_map(of_member).collect()
+    };
+    let of_seeds: MembersByFold = (0..seeds)
+        .map(|seed| (0..folds.len()).map(|fold| members_of(seed, fold)).collect())
+        .collect();
+    if members.len() > 1 {
         rows.push(add_fold_row(builder, (ENSEMBLE, None), &folds, &of_seeds, has_test_part));
+    }
+    methods.push((ENSEMBLE.to_owned(), of_seeds));
+    if !builder.experiment.text.students.is_empty() {
+        add_students_of_folds(builder, &rows, methods)?;
     }
     let work = FoldTableWork { folds: folds.len(), rows };
     let of = work.input_steps();
     builder.table("folds", StepWork::FoldTable(work), of);
     Ok(())
+}
+
+/// Members that predict together, by repetition, then by fold.
+type MembersByFold = Vec<Vec<Vec<MemberRef>>>;
+
+/// Adds students, which the means over folds teach, and their table beside that of the folds.
+fn add_students_of_folds(
+    builder: &mut GraphBuilder<'_>,
+    rows: &[FoldRowRef],
+    methods: Vec<(String, MembersByFold)>,
+) -> Result<(), Failure> {
+    let of_all_folds = |(name, of_seeds): (String, MembersByFold)| {
+        (name, of_seeds.into_iter().map(|of_folds| of_folds.concat()).collect())
+    };
+    let teachers: Teachers = methods.into_iter().map(of_all_folds).collect();
+    let is_network = |row: &&FoldRowRef| row.name != ENSEMBLE;
+    let candidate = |row: &FoldRowRef| CandidateRef {
+        network: row.name.clone(),
+        scores: row.held_out.concat(),
+    };
+    let candidates = rows.iter().filter(is_network).map(candidate).collect();
+    let mean_of_folds = |row: &FoldRowRef| RowRef {
+        name: format!("{}, mean of folds", row.name),
+        role: Role::Ensemble,
+        paper: None,
+        train: None,
+        scores: row.test.clone(),
+        rivals: Vec::new(),
+    };
+    let of_folds = rows.iter().map(mean_of_folds).collect();
+    add_table_with_students(builder, "students", of_folds, teachers, candidates)
 }
 
 /// Trains a network on each fold; returns the steps by repetition, then by fold.

@@ -1,21 +1,21 @@
-//! The paper's protocol as a graph: every network alone, their average, what it annotates, the student
-//! that learns from that, and the control.
+//! The paper's protocol as a graph: every network alone, their average, and what students learn from them.
 
 use std::path::Path;
 
 use crate::base::Fingerprint;
 use crate::experiment::config::ExperimentConfig;
-use crate::experiment::config_file::{BEST, NetworkSection};
-use crate::experiment::graph::builder::{GraphBuilder, TrainRequest};
+use crate::experiment::config_file::NetworkSection;
+use crate::experiment::graph::builder::GraphBuilder;
 use crate::experiment::graph::folds::add_cross_validation;
 use crate::experiment::graph::listing::CaseListing;
-use crate::experiment::graph::step::{
-    CandidateRef, EpochLength, MemberRef, NetworkRef, StepWork, TeachingRef, TrainWork,
-};
+use crate::experiment::graph::step::{CandidateRef, MemberRef, StepWork};
+use crate::experiment::graph::students::{MembersBySeed, StudentRows, Teachers, add_students};
 use crate::experiment::graph::study_graph::StudyGraph;
-use crate::experiment::graph::table_work::{CurvePointRef, RowRef, TableWork};
+use crate::experiment::graph::table_work::{RowRef, TableWork};
+use crate::experiment::graph::tuning::add_search;
 use crate::experiment::outcome::Role;
 use crate::experiment::paper::PaperRow;
+use crate::experiment::student_section::ENSEMBLE;
 use crate::run::Failure;
 use crate::volume::Split;
 
@@ -33,6 +33,7 @@ pub fn build_graph(
         Some(_) => add_cross_validation(&mut builder, listing.has_test_part)?,
         None => ProtocolGraph { builder: &mut builder }.add_protocol()?,
     }
+    add_search(&mut builder, listing.has_test_part)?;
     Ok(builder.into_graph())
 }
 
@@ -42,28 +43,6 @@ struct StandAloneSteps<'a> {
     trains: Vec<Fingerprint>,
     validation: Vec<Fingerprint>,
     test: Vec<Fingerprint>,
-}
-
-/// Steps of the student, the control and the curve, by repetition.
-#[derive(Default)]
-struct StudentSteps {
-    distilled: RoleSteps,
-    control: RoleSteps,
-    fractions: Vec<RoleSteps>,
-}
-
-/// Trained and scored steps of one role, by repetition.
-#[derive(Default)]
-struct RoleSteps {
-    trains: Vec<Fingerprint>,
-    scores: Vec<Fingerprint>,
-}
-
-impl RoleSteps {
-    fn into_row(self, name: &str, role: Role, paper: Option<PaperRow>) -> RowRef {
-        let train = self.trains.first().copied();
-        RowRef { name: name.into(), role, paper, train, scores: self.scores }
-    }
 }
 
 struct ProtocolGraph<'a, 'b> {
@@ -77,28 +56,29 @@ impl<'a> ProtocolGraph<'a, '_> {
         for network in &text.networks {
             alone.push(self.add_stand_alone(network)?);
         }
-        let validation: Vec<CandidateRef> =
-            alone.iter().map(StandAloneSteps::to_candidate).collect();
-        let student = match text.student.network.as_str() {
-            BEST => NetworkRef::Chosen(self.builder.choose("best network", validation.clone())),
-            name => NetworkRef::Named(name.to_owned()),
-        };
-        let mut ensemble = RoleSteps::default();
-        let mut labels = Vec::new();
-        let mut students = StudentSteps::default();
-        students.fractions.resize_with(text.labelled_fractions.len(), RoleSteps::default);
+        let mut ensemble = Vec::new();
+        let mut scores = Vec::new();
         for seed in 0..text.seeds {
             let members = self.members_of_seed(&alone, seed as usize);
-            let predictor = self.builder.ensemble(members);
+            let predictor = self.builder.ensemble(members.clone());
             let named = format!("ensemble seed {seed}");
-            let score = self.builder.score(&named, "ensemble", predictor.clone(), Split::Test);
-            ensemble.scores.push(score);
-            let label = self.builder.label(&named, "ensemble", predictor, text.student.targets);
-            labels.push(label);
-            self.add_students(&student, seed, label, &mut students)?;
+            scores.push(self.builder.score(&named, ENSEMBLE, predictor, Split::Test));
+            ensemble.push(members);
         }
-        self.add_table(alone, ensemble, students, (student, validation, labels));
-        Ok(())
+        let validation: Vec<CandidateRef> =
+            alone.iter().map(StandAloneSteps::to_candidate).collect();
+        let mut teachers: Teachers = alone.iter().map(StandAloneSteps::to_teacher).collect();
+        teachers.insert(ENSEMBLE.to_owned(), ensemble);
+        let mut rows: Vec<RowRef> = alone.into_iter().map(StandAloneSteps::into_row).collect();
+        rows.push(RowRef {
+            name: ENSEMBLE.to_owned(),
+            role: Role::Ensemble,
+            paper: Some(PaperRow::Ensemble),
+            train: None,
+            scores,
+            rivals: Vec::new(),
+        });
+        add_table_with_students(self.builder, "table", rows, teachers, validation)
     }
 
     /// Trains a network on the labelled cases, once a repetition, and scores it.
@@ -135,86 +115,27 @@ impl<'a> ProtocolGraph<'a, '_> {
         }
         members
     }
+}
 
-    /// Trains and scores student, control and the curve's points of one repetition. All take the
-    /// steps, and the learning rate at each step, that labelled and pseudo-labelled cases together
-    /// give.
-    fn add_students(
-        &mut self,
-        network: &NetworkRef,
-        seed: u64,
-        label: Fingerprint,
-        students: &mut StudentSteps,
-    ) -> Result<(), Failure> {
-        let experiment = self.builder.experiment;
-        let student = &experiment.text.student;
-        let teaching = TeachingRef { label, targets: student.targets, share: student.share };
-        self.add_student(
-            "distilled",
-            network,
-            seed,
-            (None, Some(teaching)),
-            &mut students.distilled,
-        )?;
-        self.add_student("control", network, seed, (None, None), &mut students.control)?;
-        let shares = &experiment.text.labelled_fractions;
-        for (point, share) in students.fractions.iter_mut().zip(shares) {
-            let role = format!("fraction {share}");
-            self.add_student(&role, network, seed, (Some(*share), None), point)?;
-        }
-        Ok(())
-    }
-
-    fn add_student(
-        &mut self,
-        role: &str,
-        network: &NetworkRef,
-        seed: u64,
-        (labelled_fraction, teaching): (Option<f64>, Option<TeachingRef>),
-        steps: &mut RoleSteps,
-    ) -> Result<(), Failure> {
-        let builder = &mut *self.builder;
-        let work = builder.train_work(TrainRequest {
-            network: network.clone(),
-            settings: &builder.experiment.text.student.settings,
-            place: builder.place(seed, None),
-            labelled_fraction,
-            length: EpochLength::OfAllCases,
-        })?;
-        let named = format!("{role} seed {seed}");
-        let work = TrainWork { teaching, ..work };
-        let train = builder.train(&named, role, work);
-        steps.trains.push(train);
-        let alone = builder.single_run(train);
-        steps.scores.push(builder.score(&named, role, alone, Split::Test));
-        Ok(())
-    }
-
-    fn add_table(
-        &mut self,
-        alone: Vec<StandAloneSteps<'_>>,
-        ensemble: RoleSteps,
-        students: StudentSteps,
-        (student, validation, labels): (NetworkRef, Vec<CandidateRef>, Vec<Fingerprint>),
-    ) {
-        let shares = &self.builder.experiment.text.labelled_fractions;
-        let points = shares.iter().zip(&students.fractions);
-        let mut curve: Vec<CurvePointRef> = points
-            .map(|(share, steps)| CurvePointRef { fraction: *share, scores: steps.scores.clone() })
-            .collect();
-        if !curve.is_empty() {
-            curve.push(CurvePointRef { fraction: 1.0, scores: students.control.scores.clone() });
-        }
-        curve.sort_by(|a, b| a.fraction.total_cmp(&b.fraction));
-        let mut rows: Vec<RowRef> = alone.into_iter().map(StandAloneSteps::into_row).collect();
-        rows.push(ensemble.into_row("ensemble", Role::Ensemble, Some(PaperRow::Ensemble)));
-        let paper = Some(PaperRow::Distilled);
-        rows.push(students.distilled.into_row("distilled", Role::Distilled, paper));
-        rows.push(students.control.into_row("control", Role::Control, None));
-        let work = TableWork { rows, student, validation, labels, curve };
-        let of = work.input_steps();
-        self.builder.table("paper", StepWork::Table(work), of);
-    }
+/// Adds the students of a study, and a table with their rows behind `rows`.
+///
+/// # Errors
+/// If no run takes the settings of a step.
+pub(super) fn add_table_with_students(
+    builder: &mut GraphBuilder<'_>,
+    stem: &str,
+    mut rows: Vec<RowRef>,
+    teachers: Teachers,
+    validation: Vec<CandidateRef>,
+) -> Result<(), Failure> {
+    let rivals: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+    let taught = add_students(builder, teachers, &validation, &rivals)?;
+    let StudentRows { rows: of_students, students, labels, curve } = taught;
+    rows.extend(of_students);
+    let work = TableWork { stem: stem.to_owned(), rows, students, validation, labels, curve };
+    let of = work.input_steps();
+    builder.table(stem, StepWork::Table(work), of);
+    Ok(())
 }
 
 impl StandAloneSteps<'_> {
@@ -222,8 +143,19 @@ impl StandAloneSteps<'_> {
         CandidateRef { network: self.network.name.clone(), scores: self.validation.clone() }
     }
 
+    fn to_teacher(&self) -> (String, MembersBySeed) {
+        let member = |train: &Fingerprint| vec![MemberRef { train: *train, weight: 1.0 }];
+        (self.network.name.clone(), self.trains.iter().map(member).collect())
+    }
+
     fn into_row(self) -> RowRef {
-        let steps = RoleSteps { trains: self.trains, scores: self.test };
-        steps.into_row(&self.network.name, Role::StandAlone, self.network.paper)
+        RowRef {
+            name: self.network.name.clone(),
+            role: Role::StandAlone,
+            paper: self.network.paper,
+            train: self.trains.first().copied(),
+            scores: self.test,
+            rivals: Vec::new(),
+        }
     }
 }

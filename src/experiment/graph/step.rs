@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::base::Fingerprint;
-use crate::experiment::graph::table_work::{FoldTableWork, TableWork};
+use crate::experiment::graph::table_work::{FoldTableWork, TableWork, TuningTableWork};
 use crate::run::CheckpointChoice;
-use crate::volume::{Fold, Split, Targets};
+use crate::volume::{Fold, Split, Targets, Temperature};
 
 /// Version of the steps, raised when one does something else for the same settings.
 const MEANING: u32 = 2;
@@ -110,10 +110,16 @@ pub enum StepWork {
     Label(LabelWork),
     /// See [`StepKind::Choose`].
     Choose(ChooseWork),
-    /// The paper's table.
+    /// Training of a search's trial: [`StepKind::Train`].
+    Trial(TrialWork),
+    /// Ranking of a search's trials: [`StepKind::Choose`].
+    Rank(RankWork),
+    /// Table of single networks, their average, students and controls.
     Table(TableWork),
     /// The table of a cross-validation.
     FoldTable(FoldTableWork),
+    /// The table of a search.
+    TuningTable(TuningTableWork),
 }
 
 impl StepWork {
@@ -121,11 +127,11 @@ impl StepWork {
     pub const fn kind(&self) -> StepKind {
         match self {
             Self::Ingest(_) => StepKind::Ingest,
-            Self::Train(_) => StepKind::Train,
+            Self::Train(_) | Self::Trial(_) => StepKind::Train,
             Self::Score(_) => StepKind::Score,
             Self::Label(_) => StepKind::Label,
-            Self::Choose(_) => StepKind::Choose,
-            Self::Table(_) | Self::FoldTable(_) => StepKind::Table,
+            Self::Choose(_) | Self::Rank(_) => StepKind::Choose,
+            Self::Table(_) | Self::FoldTable(_) | Self::TuningTable(_) => StepKind::Table,
         }
     }
 }
@@ -189,6 +195,9 @@ pub struct TeachingRef {
     pub label: Fingerprint,
     /// The teacher's labels, or its probabilities.
     pub targets: Targets,
+    /// Temperature of the probabilities.
+    #[serde(skip_serializing_if = "Temperature::is_one")]
+    pub temperature: Temperature,
     /// Share of the samples; without it, every case is drawn alike.
     pub share: Option<f64>,
 }
@@ -229,6 +238,56 @@ pub struct LabelWork {
     pub teacher: EnsembleRef,
     /// Labels, or probabilities.
     pub targets: Targets,
+    /// Temperature of the probabilities.
+    #[serde(skip_serializing_if = "Temperature::is_one")]
+    pub temperature: Temperature,
+}
+
+/// Training of a search's trial up to the end of a rung.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrialWork {
+    /// Fold that is held out, of a cross-validation.
+    pub fold: Option<Fold>,
+    /// Epochs after which it pauses; the learning rates are those of all epochs of a run.
+    pub epochs: u64,
+    /// The trial.
+    pub trial: TrialRef,
+}
+
+/// Trial of a search.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialRef {
+    /// A trial of the first rung.
+    Drawn {
+        /// Its number, which its settings are drawn by.
+        number: u64,
+        /// Fingerprint of its settings that decide the result.
+        deciding: Fingerprint,
+    },
+    /// The trial at a place of the ranking of the rung below, from where it stood there.
+    Promoted {
+        /// Step of [`StepWork::Rank`].
+        ranking: Fingerprint,
+        /// Place, from 0 for the best.
+        place: usize,
+    },
+}
+
+/// Ranking of the trials of a rung by mean Dice over regions and validation cases.
+#[derive(Debug, Clone, Serialize)]
+pub struct RankWork {
+    /// Trials.
+    pub trials: Vec<TrialScoreRef>,
+}
+
+/// Trial with its score on the validation cases.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrialScoreRef {
+    /// Step of [`StepWork::Trial`].
+    pub train: Fingerprint,
+    /// Step of [`StepWork::Score`].
+    pub score: Fingerprint,
 }
 
 /// Choice of the network with the best mean Dice over regions, cases and repetitions; of two that are

@@ -3,21 +3,24 @@
 use serde::Serialize;
 
 use crate::base::Fingerprint;
-use crate::experiment::graph::step::{CandidateRef, NetworkRef};
+use crate::experiment::graph::step::{CandidateRef, NetworkRef, TrialScoreRef};
 use crate::experiment::outcome::Role;
 use crate::experiment::paper::PaperRow;
+use crate::volume::Fold;
 
-/// The paper's table.
+/// Table of single networks, their average, students and controls: the paper's, or a wider one.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableWork {
+    /// Beginning of the names of its files.
+    pub stem: String,
     /// Rows, in their order.
     pub rows: Vec<RowRef>,
-    /// The student's network.
-    pub student: NetworkRef,
+    /// Networks of the students, in the order of the file.
+    pub students: Vec<StudentRef>,
     /// Networks with their scores on the validation cases.
     pub validation: Vec<CandidateRef>,
-    /// Steps that annotated the unlabelled cases, one a repetition.
-    pub labels: Vec<Fingerprint>,
+    /// Annotations that students learn from.
+    pub labels: Vec<LabelRef>,
     /// Scores by share of the labelled cases, the whole of them among them.
     pub curve: Vec<CurvePointRef>,
 }
@@ -35,6 +38,26 @@ pub struct RowRef {
     pub train: Option<Fingerprint>,
     /// Steps that scored it, by repetition.
     pub scores: Vec<Fingerprint>,
+    /// Rows that it is claimed to be better than; none of what nothing is claimed of.
+    pub rivals: Vec<String>,
+}
+
+/// Networks of a student.
+#[derive(Debug, Clone, Serialize)]
+pub struct StudentRef {
+    /// Name of the student.
+    pub name: String,
+    /// Its networks.
+    pub networks: Vec<NetworkRef>,
+}
+
+/// Annotations of the unlabelled cases by one teacher.
+#[derive(Debug, Clone, Serialize)]
+pub struct LabelRef {
+    /// Name of the teacher and kind of the annotations.
+    pub name: String,
+    /// Steps that annotated, one a repetition.
+    pub steps: Vec<Fingerprint>,
 }
 
 /// Point of the curve of Dice by the amount of labelled data.
@@ -68,19 +91,53 @@ pub struct FoldRowRef {
     pub test: Vec<Fingerprint>,
 }
 
+/// The table of a search.
+#[derive(Debug, Clone, Serialize)]
+pub struct TuningTableWork {
+    /// Fold that was held out, of a cross-validation.
+    pub fold: Option<Fold>,
+    /// Rungs, the shortest first.
+    pub rungs: Vec<RungRef>,
+    /// Step that trained the winner.
+    pub best: Fingerprint,
+    /// Step that scored the winner on the test cases; none without such cases.
+    pub test: Option<Fingerprint>,
+}
+
+/// Rung of a search.
+#[derive(Debug, Clone, Serialize)]
+pub struct RungRef {
+    /// Epochs after which its trials are compared.
+    pub epochs: u64,
+    /// Trials.
+    pub trials: Vec<TrialScoreRef>,
+    /// Step that ranked them.
+    pub ranking: Fingerprint,
+}
+
+impl TuningTableWork {
+    /// Steps whose outcomes the table takes.
+    pub fn input_steps(&self) -> Vec<Fingerprint> {
+        let rankings = self.rungs.iter().map(|rung| rung.ranking);
+        rankings.chain([self.best]).chain(self.test).collect()
+    }
+}
+
 impl TableWork {
     /// Steps whose outcomes the table takes.
     pub fn input_steps(&self) -> Vec<Fingerprint> {
         let mut steps: Vec<Fingerprint> = Vec::new();
-        if let NetworkRef::Chosen(choose) = self.student {
-            steps.push(choose);
-        }
+        let networks = self.students.iter().flat_map(|student| &student.networks);
+        steps.extend(networks.filter_map(|network| match network {
+            NetworkRef::Chosen(choose) => Some(*choose),
+            NetworkRef::Named(_) => None,
+        }));
         for row in &self.rows {
             steps.extend(row.train);
             steps.extend(&row.scores);
         }
         steps.extend(self.validation.iter().flat_map(|network| &network.scores));
-        steps.extend(&self.labels);
+        steps.extend(self.labels.iter().flat_map(|teacher| &teacher.steps));
         steps.extend(self.curve.iter().flat_map(|point| &point.scores));
         steps
     }

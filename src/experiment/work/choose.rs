@@ -47,7 +47,7 @@ impl Study<'_> {
 }
 
 /// Mean over regions, cases and repetitions.
-fn mean_dice(runs: &[CohortScore]) -> f64 {
+pub(super) fn mean_dice(runs: &[CohortScore]) -> f64 {
     let all = runs
         .iter()
         .flat_map(|run| run.summary_by_region().values().map(|of_region| of_region.dice.mean));

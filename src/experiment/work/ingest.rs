@@ -85,10 +85,12 @@ fn lock_cases(run: &RunConfig, session: &Session) -> Result<DatasetLock, Failure
 /// Fails if a part that the study's steps need has no case.
 fn check_parts(study: &Study<'_>, lock: &DatasetLock) -> Result<(), Failure> {
     let mut needed = vec![Split::Train, Split::Validation];
-    match study.experiment.text.folds {
-        None => needed.extend([Split::Test, Split::Unlabelled]),
-        Some(_) if study.listing.has_test_part => needed.push(Split::Test),
-        Some(_) => {}
+    let has_students = !study.experiment.text.students.is_empty();
+    if study.experiment.text.folds.is_none() || study.listing.has_test_part || has_students {
+        needed.push(Split::Test);
+    }
+    if has_students {
+        needed.push(Split::Unlabelled);
     }
     let Some(part) = needed.into_iter().find(|part| lock.case_count(*part) == 0) else {
         return Ok(());

@@ -22,11 +22,12 @@ impl StepRunner<'_> {
     ) -> Result<(Fingerprint, StepResult), Failure> {
         let resolved = self.study.ensemble_of(&work.teacher).resolve(&[])?;
         let (lock, files) = case_selection::files_of_split(&resolved, Split::Unlabelled)?;
-        let request = LabelRequest { targets: work.targets, nifti: None };
+        let LabelWork { targets, temperature, .. } = *work;
+        let request = LabelRequest { targets, temperature, nifti: None };
         let report = label::annotate_cases(&resolved, &files, request, self.session)?;
         let cases: Vec<_> =
             lock.cases.iter().filter(|case| case.split == Split::Unlabelled).collect();
-        let content = Fingerprint::of_config(&(report.teacher, work.targets, cases));
+        let content = Fingerprint::of_config(&(report.teacher, targets, cases));
         let quality = report.quality.as_ref().map(dice_by_region);
         Ok((content, StepResult::Labelled { teacher: report.teacher, quality }))
     }

@@ -8,3 +8,5 @@ mod label;
 mod paper_table;
 mod score;
 mod train;
+mod trial;
+mod tuning_table;

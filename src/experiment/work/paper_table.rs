@@ -7,7 +7,7 @@ use crate::eval::CohortScore;
 use crate::experiment::graph::GraphStep;
 use crate::experiment::graph::table_work::{CurvePointRef, RowRef, TableWork};
 use crate::experiment::outcome::{
-    CaseCounts, CurvePoint, ExperimentOutcome, Role, TableRow, region_names,
+    CaseCounts, CurvePoint, ExperimentOutcome, PseudoLabelQuality, Role, TableRow, region_names,
 };
 use crate::experiment::runner::{StepRunner, Study};
 use crate::experiment::step_outcome::StepResult;
@@ -15,7 +15,7 @@ use crate::experiment::table;
 use crate::run::Failure;
 
 impl StepRunner<'_> {
-    /// Writes `table.md`, `table.csv` and `table.json` into the study's folder.
+    /// Writes the table as Markdown, CSV and JSON into the study's folder.
     ///
     /// # Errors
     /// If an outcome is gone, or the disk does not take the files.
@@ -26,10 +26,10 @@ impl StepRunner<'_> {
     ) -> Result<(Fingerprint, StepResult), Failure> {
         let outcome = self.study.paper_outcome(step, work)?;
         let json = table::to_json(&outcome)?;
-        let out = self.study.folder.path();
-        write_atomically(&out.join("table.md"), table::to_markdown(&outcome)?.as_bytes())?;
-        write_atomically(&out.join("table.csv"), table::to_csv(&outcome)?.as_bytes())?;
-        write_json(&out.join("table.json"), &json)?;
+        let file = |ending: &str| self.study.folder.path().join(format!("{}.{ending}", work.stem));
+        write_atomically(&file("md"), table::to_markdown(&outcome)?.as_bytes())?;
+        write_atomically(&file("csv"), table::to_csv(&outcome)?.as_bytes())?;
+        write_json(&file("json"), &json)?;
         Ok((Fingerprint::of_config(&json), StepResult::Tabled))
     }
 }
@@ -50,11 +50,21 @@ impl Study<'_> {
             rows.push(self.table_row(row)?);
         }
         let mut pseudo_labels = Vec::new();
-        for label in &work.labels {
-            let StepResult::Labelled { quality, .. } = self.outcome_of(*label)?.result else {
-                unreachable!("annotations are asked of steps that annotate");
-            };
-            pseudo_labels.extend(quality);
+        for teacher in &work.labels {
+            let mut dice = Vec::new();
+            for label in &teacher.steps {
+                let StepResult::Labelled { quality, .. } = self.outcome_of(*label)?.result else {
+                    unreachable!("annotations are asked of steps that annotate");
+                };
+                dice.extend(quality);
+            }
+            pseudo_labels.push(PseudoLabelQuality { teacher: teacher.name.clone(), dice });
+        }
+        let mut students = Vec::new();
+        for student in &work.students {
+            let names: Result<Vec<String>, Failure> =
+                student.networks.iter().map(|network| self.network_name(network)).collect();
+            students.push((student.name.clone(), names?));
         }
         let mut curve = Vec::new();
         for point in &work.curve {
@@ -65,7 +75,7 @@ impl Study<'_> {
             phantom: text.cohort.phantoms.is_some(),
             cases: self.case_counts(step)?,
             seeds: text.seeds,
-            student: self.network_name(&work.student)?,
+            students,
             validation: self.mean_dice_of(&work.validation)?,
             rows,
             pseudo_labels,
@@ -103,11 +113,12 @@ impl Study<'_> {
     }
 
     fn table_row(&self, row: &RowRef) -> Result<TableRow, Failure> {
-        let RowRef { name, role, paper, train, scores } = row;
+        let RowRef { name, role, paper, train, scores, rivals } = row;
         let runs: Result<Vec<CohortScore>, Failure> =
             scores.iter().map(|score| self.scores_of(*score)).collect();
         let steps = self.steps_of(*train)?;
-        Ok(TableRow { name: name.clone(), role: *role, paper: *paper, steps, runs: runs? })
+        let (name, rivals) = (name.clone(), rivals.clone());
+        Ok(TableRow { name, role: *role, paper: *paper, steps, runs: runs?, rivals })
     }
 
     /// Dice at one amount of labelled data.
@@ -118,6 +129,7 @@ impl Study<'_> {
             paper: None,
             train: None,
             scores: point.scores.clone(),
+            rivals: Vec::new(),
         })?;
         let mut dice = BTreeMap::new();
         let mut sd = BTreeMap::new();

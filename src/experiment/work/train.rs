@@ -49,13 +49,46 @@ impl StepRunner<'_> {
             self.check_cases(&locked)?;
             train::train(&config, &RunDestination::Exactly(folder.clone()), self.session)?;
         }
-        check_division(&folder, &locked, work.fold.is_some())?;
+        self.check_division(&folder, &locked)?;
         let file = folder.join(SUMMARY);
         let summary: Option<RunSummary> = run_folder::read_json(&file)?;
         let summary =
             summary.ok_or_else(|| Fault::from_io(&file, &std::io::ErrorKind::NotFound.into()))?;
         let weights = Ensemble::of_run(&folder).resolve(&[])?.fingerprint()?;
         Ok((weights, StepResult::Trained { steps: summary.steps }))
+    }
+
+    /// Refuses a run with its own division: it would be tested on what another was trained on. Folds divide
+    /// what the study trains and validates on, and nothing else.
+    pub(super) fn check_division(
+        &self,
+        folder: &Path,
+        locked: &DatasetLock,
+    ) -> Result<(), Failure> {
+        let is_divided = self.study.experiment.text.folds.is_some();
+        let kind = |part: Split| match part {
+            Split::Validation if is_divided => Split::Train,
+            other => other,
+        };
+        let lock = read_lock(folder)?;
+        let mut used = lock.cases.iter().filter(|case| case.split != Split::Unused);
+        let moved = used.find(|case| {
+            let is_same = |own: &&run_folder::LockedCase| {
+                own.id == case.id
+                    && own.fingerprint == case.fingerprint
+                    && own.meaning == case.meaning
+                    && kind(own.split) == kind(case.split)
+            };
+            !locked.cases.iter().any(|own| is_same(&own))
+        });
+        let Some(case) = moved else { return Ok(()) };
+        Err(Failure::Usage(format!(
+            "{}: case {} is in its {} part, and not in the study's; the dataset has changed: begin another \
+             study with --out",
+            folder.display(),
+            case.id,
+            case.split.name()
+        )))
     }
 
     /// Settings of a training step, with what its inputs' outcomes decide filled in.
@@ -86,6 +119,9 @@ impl StepRunner<'_> {
             };
             assignments.push(format!("data.pseudo.teacher=\"{teacher}\""));
             assignments.push(format!("data.pseudo.targets=\"{}\"", teaching.targets.name()));
+            if !teaching.temperature.is_one() {
+                assignments.push(format!("data.pseudo.temperature={}", teaching.temperature));
+            }
             assignments.extend(teaching.share.map(|share| format!("data.pseudo.share={share}")));
         }
         experiment.run_config(network, &work.settings, place, &assignments)
@@ -104,7 +140,7 @@ impl StepRunner<'_> {
 
 /// Refuses to go on with a run that was begun with other settings: an input of its step has been done
 /// anew since, and has other contents.
-fn check_settings(folder: &Path, config: &CheckedConfig) -> Result<(), Failure> {
+pub(super) fn check_settings(folder: &Path, config: &CheckedConfig) -> Result<(), Failure> {
     let begun = config::load_run_config(folder, &[])?;
     if begun.fingerprint() == config.fingerprint() {
         return Ok(());
@@ -113,33 +149,5 @@ fn check_settings(folder: &Path, config: &CheckedConfig) -> Result<(), Failure> 
         "{}: was begun with other settings than its step has now, because a step before it was done \
          anew with another outcome; move the folder away, and the same command trains it again",
         folder.display()
-    )))
-}
-
-/// Refuses a run with its own division: it would be tested on what another was trained on. Folds divide
-/// what the study trains and validates on, and nothing else.
-fn check_division(folder: &Path, locked: &DatasetLock, is_fold: bool) -> Result<(), Failure> {
-    let kind = |part: Split| match part {
-        Split::Validation if is_fold => Split::Train,
-        other => other,
-    };
-    let lock = read_lock(folder)?;
-    let mut used = lock.cases.iter().filter(|case| case.split != Split::Unused);
-    let moved = used.find(|case| {
-        let is_same = |own: &&run_folder::LockedCase| {
-            own.id == case.id
-                && own.fingerprint == case.fingerprint
-                && own.meaning == case.meaning
-                && kind(own.split) == kind(case.split)
-        };
-        !locked.cases.iter().any(|own| is_same(&own))
-    });
-    let Some(case) = moved else { return Ok(()) };
-    Err(Failure::Usage(format!(
-        "{}: case {} is in its {} part, and not in the study's; the dataset has changed: begin another \
-         study with --out",
-        folder.display(),
-        case.id,
-        case.split.name()
     )))
 }
