@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::fs;
+use crate::base::{fs, write_atomically};
 use crate::cli::{
-    ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, study_steps, train,
+    ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, study_plan, study_steps,
+    train,
 };
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan;
@@ -56,6 +57,10 @@ pub(super) struct Experiment {
     #[arg(long)]
     status: bool,
 
+    /// File for the plan's graph as text of Graphviz, for dot -Tsvg; - for standard output
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    dot: Option<PathBuf>,
+
     /// Step times for --plan, as `bench-step --json` wrote them; may be given several times
     #[arg(long, value_name = "FILE", requires = "plan")]
     times: Vec<PathBuf>,
@@ -74,13 +79,21 @@ impl Experiment {
         assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
         let experiment = ExperimentConfig::load(&self.config, &assignments)?;
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(&experiment.text.name));
+        let study = Study::plan(&experiment, &out)?;
         if self.plan {
             let measured = read_times(&self.times)?;
-            let planned = plan::plan_experiment(&experiment, &out, measured, self.measure)?;
-            let text = study_steps::plan_text(&planned);
+            let planned = plan::plan_experiment(&study, measured, self.measure)?;
+            let text = match &self.dot {
+                None => study_plan::plan_text(&planned),
+                Some(file) if file.as_os_str() == "-" => study_plan::plan_dot(&study, &planned),
+                Some(file) => {
+                    let graph = study_plan::plan_dot(&study, &planned);
+                    write_atomically(file, graph.as_bytes())?;
+                    format!("{}\ngraph: {}", study_plan::plan_text(&planned), file.display())
+                }
+            };
             return Ok(CommandOutput::new(&planned, text));
         }
-        let study = Study::plan(&experiment, &out)?;
         study.listing.check_is_there()?;
         if self.status {
             let status = step_state::read_status(&study)?;

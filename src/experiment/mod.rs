@@ -4,6 +4,7 @@
 //! finished one is found again, a changed one is another, and an interrupted one is resumed. The rooms
 //! below do the work of a step; this one chooses the steps, their order, and the table.
 
+pub mod case_shapes;
 pub mod claims;
 pub mod config;
 mod config_checks;
@@ -16,6 +17,7 @@ pub mod paper;
 pub mod plan;
 pub mod runner;
 pub mod split_sizes;
+pub mod step_cost;
 pub mod step_outcome;
 pub mod step_state;
 pub mod student_section;

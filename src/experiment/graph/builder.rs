@@ -116,13 +116,15 @@ impl<'a> GraphBuilder<'a> {
         let experiment = self.experiment;
         match network {
             NetworkRef::Named(name) => experiment.find_network(name).into_iter().collect(),
-            NetworkRef::Chosen(choose) => match self.graph.find_step(*choose).map(|one| &one.work) {
-                Some(StepWork::Choose(work)) => {
-                    let candidates = work.candidates.iter();
-                    candidates.filter_map(|one| experiment.find_network(&one.network)).collect()
+            NetworkRef::Chosen(choose) => {
+                match self.graph.find_step(*choose).map(|one| &one.work) {
+                    Some(StepWork::Choose(work)) => {
+                        let candidates = work.candidates.iter();
+                        candidates.filter_map(|one| experiment.find_network(&one.network)).collect()
+                    }
+                    _ => Vec::new(),
                 }
-                _ => Vec::new(),
-            },
+            }
         }
     }
 

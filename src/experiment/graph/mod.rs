@@ -4,6 +4,8 @@
 //! [`students`] and [`tuning`] make the graph of a study's file. Nothing here reads weights or scores; that is the runner's
 //! ([`crate::experiment::runner`]).
 
+pub mod builder;
+pub mod dot;
 pub mod folds;
 pub mod listing;
 pub mod protocol;
