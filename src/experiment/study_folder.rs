@@ -60,17 +60,8 @@ pub enum StepEvent {
 }
 
 impl StudyFolder {
-    /// Opens or makes the folder.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn open(root: &Path) -> Result<Self, Fault> {
-        fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_path_buf() })
-    }
-
-    /// The folder, which need not be there, for a look at it.
-    pub fn at(root: &Path) -> Self {
+    /// The folder at `root`, which need not be there.
+    pub fn new(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
 
@@ -191,7 +182,7 @@ mod tests {
     #[test]
     fn half_a_line_is_cut_away() {
         let root = tempfile::tempdir().unwrap();
-        let study = StudyFolder::open(root.path()).unwrap();
+        let study = StudyFolder::new(root.path());
         let record =
             |settings| study.record_event(&step(settings), StepEvent::Begun, None).unwrap();
         let journal = root.path().join(JOURNAL);
@@ -208,7 +199,7 @@ mod tests {
     #[test]
     fn the_last_seconds_of_a_step_are_those_of_its_last_end() {
         let root = tempfile::tempdir().unwrap();
-        let study = StudyFolder::open(root.path()).unwrap();
+        let study = StudyFolder::new(root.path());
         assert!(study.read_seconds().unwrap().is_empty());
         study.record_event(&step(1), StepEvent::Begun, None).unwrap();
         study.record_event(&step(1), StepEvent::Done, Some(2.5)).unwrap();
