@@ -167,7 +167,7 @@ impl<'a> StepRunner<'a> {
                 return Err(study.missing_input(input));
             }
         }
-        let _lock = study.folder.lock_step(step, self.session)?;
+        let lock = study.folder.lock_step(step, self.session)?;
         let inputs = input_contents(&study.folder, &study.graph, step)?.unwrap_or_default();
         let earlier = StepOutcome::read(&study.folder, step)?;
         let is_kept = |outcome: &StepOutcome| {
@@ -178,6 +178,7 @@ impl<'a> StepRunner<'a> {
             study.folder.record_event(step, StepEvent::Kept, None)?;
             return Ok(StepEnd { outcome, seconds: None });
         }
+        lock.name_holder()?;
         let is_begun = step_state::has_work(&study.folder, step)?;
         let event = if is_begun { StepEvent::Resumed } else { StepEvent::Begun };
         study.folder.record_event(step, event, None)?;
@@ -192,6 +193,7 @@ impl<'a> StepRunner<'a> {
         outcome.publish_in(&study.folder.step_folder(step))?;
         let seconds = since.elapsed().as_secs_f64();
         study.folder.record_event(step, StepEvent::Done, Some(seconds))?;
+        drop(lock);
         Ok(StepEnd { outcome, seconds: Some(seconds) })
     }
 

@@ -32,7 +32,21 @@ pub struct StudyFolder {
 /// Lock of a step, held as long as this lives.
 #[must_use]
 pub struct StepLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+}
+
+impl StepLock {
+    /// Writes down which process is at the step, for whoever looks or waits.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn name_holder(&self) -> Result<(), Fault> {
+        let holder = format!("process {} on {}", std::process::id(), host_name());
+        let emptied = self.file.set_len(0);
+        let named = emptied.and_then(|()| (&self.file).write_all(holder.as_bytes()));
+        named.map_err(|error| Fault::from_io(&self.path, &error))
+    }
 }
 
 /// Line of the journal.
@@ -97,10 +111,7 @@ impl StudyFolder {
             prepare::fail_if_stopped(&session.stop, "another process goes on with the step")?;
             thread::sleep(LOOK);
         }
-        let holder = format!("process {} on {}", std::process::id(), host_name());
-        let named = file.set_len(0).and_then(|()| (&file).write_all(holder.as_bytes()));
-        named.map_err(|error| Fault::from_io(&path, &error))?;
-        Ok(StepLock { _file: file })
+        Ok(StepLock { file, path })
     }
 
     /// Process that is at a step: `process 12 on node3`; `None` if none is.
