@@ -2,7 +2,7 @@
 //! steps. Several processes may work in it, each at another step.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl StepLock {
     /// If the disk does not take it.
     pub fn name_holder(&self) -> Result<(), Fault> {
         let holder = format!("process {} on {}", std::process::id(), host_name());
-        let emptied = self.file.set_len(0);
+        // Whoever waited has read the name of the one before.
+        let emptied = self.file.set_len(0).and_then(|()| (&self.file).rewind());
         let named = emptied.and_then(|()| (&self.file).write_all(holder.as_bytes()));
         named.map_err(|error| Fault::from_io(&self.path, &error))
     }
