@@ -78,7 +78,7 @@ impl ExperimentConfig {
         (0..folds).map(fold).collect()
     }
 
-    fn network_names(&self) -> String {
+    pub(super) fn network_names(&self) -> String {
         let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
         names.join(", ")
     }

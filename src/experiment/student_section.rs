@@ -106,7 +106,7 @@ fn check_student(
         *teacher == ENSEMBLE || [earlier, networks].concat().contains(&teacher.as_str())
     };
     if let Some(stranger) = teachers.iter().find(|teacher| !knows(teacher)) {
-        let known = [&[ENSEMBLE], networks, earlier].concat().join(", ");
+        let known = [&[ENSEMBLE][..], networks, earlier].concat().join(", ");
         let way_out = format!("they are {known}; a student teaches those behind it");
         return refuse("teacher", stranger, "no teacher", &way_out);
     }

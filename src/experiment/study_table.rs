@@ -29,7 +29,7 @@ impl StudyTables {
     ///
     /// # Errors
     /// If the outcome of a step is gone.
-    pub fn read(study: &Study<'_>) -> Result<Self, Failure> {
+    pub fn read_tables(study: &Study<'_>) -> Result<Self, Failure> {
         let mut tables = Vec::new();
         for step in study.graph.steps() {
             let table = match &step.work {

@@ -109,7 +109,7 @@ fn a_plan_is_a_graph_whose_names_stay_and_change_with_what_decides_them() {
         }
     }
     let soft = graph("--set student.targets=soft");
-    let elsewhere = graph("--set base.device=auto --set base.loader.workers=2");
+    let elsewhere = graph("--set base.device=auto");
     for subject in ["cases", "narrow seed 0", "wide seed 0 test", "control seed 0"] {
         assert_eq!(name(&plain, subject), name(&soft, subject), "{subject}");
         assert_eq!(name(&plain, subject), name(&elsewhere, subject), "{subject}");

@@ -85,7 +85,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// If an outcome or a score is gone.
-    pub(in crate::experiment) fn rank(
+    pub(in crate::experiment) fn rank_trials(
         &self,
         work: &RankWork,
     ) -> Result<(Fingerprint, StepResult), Failure> {
