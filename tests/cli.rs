@@ -73,11 +73,15 @@ mod resuming;
 #[cfg(feature = "train")]
 mod scraping;
 #[cfg(feature = "train")]
+mod searching;
+#[cfg(feature = "train")]
 mod settings;
 #[cfg(feature = "train")]
 mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
+#[cfg(feature = "train")]
+mod teaching;
 #[cfg(feature = "train")]
 mod training;
 #[cfg(feature = "train")]

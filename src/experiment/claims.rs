@@ -102,8 +102,9 @@ fn conclusion_of(student: &str, claims: &[Claim]) -> String {
          learning rates)",
         said(&against(Role::Control))
     )];
-    if role != Role::Ensemble {
-        others.push(format!("{} with the ensemble", said(&against(Role::Ensemble))));
+    let ensemble = against(Role::Ensemble);
+    if role != Role::Ensemble && !ensemble.is_empty() {
+        others.push(format!("{} with the ensemble", said(&ensemble)));
     }
     let taught = against(Role::Distilled);
     if let Some(teacher) = taught.first() {

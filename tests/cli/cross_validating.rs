@@ -190,6 +190,5 @@ fn folds_are_refused_beside_what_they_do_not_do() {
         assert!(!desk.path("out").exists());
     };
     refused("folds=1", &["folds = 1", "write 2 to 100"]);
-    refused("labelled_fractions=[0.5]", &["labelled_fractions", "beside folds"]);
-    refused("student.targets=soft", &["student", "beside folds"]);
+    refused("labelled_fractions=[0.5]", &["labelled_fractions", "write a [[student]]"]);
 }

@@ -44,6 +44,9 @@ settings = { model = { name = "unet", settings = { base_width = 2, levels = 2 } 
 [[network]]
 name = "wide"
 settings = { model = { name = "unet", settings = { base_width = 3, levels = 2 } } }
+
+[[student]]
+name = "distilled"
 "#;
 
 const LINE: &str = "experiment study.toml --json --out";
@@ -55,7 +58,7 @@ fn desk() -> Desk {
 }
 
 /// The steps of a study's journal with that event, as `kind subject`.
-fn steps(desk: &Desk, out: &str, event: &str) -> Vec<String> {
+pub(crate) fn steps(desk: &Desk, out: &str, event: &str) -> Vec<String> {
     let lines = desk.json_lines(&format!("{out}/steps.jsonl"));
     let word = |line: &Value, key: &str| line[key].as_str().unwrap().to_string();
     let own = lines.iter().filter(|line| line["event"] == event);
@@ -79,7 +82,7 @@ fn has_checkpoint(desk: &Desk, out: &str, step: &str) -> bool {
 }
 
 /// Waits until a step of this kind is under way, and kills the process as it stands.
-fn kill_in(desk: &Desk, mut process: Process, out: &str, step: &str) {
+pub(crate) fn kill_in(desk: &Desk, mut process: Process, out: &str, step: &str) {
     process.wait_for(step, || {
         let (now, _) = last_event(desk, out).filter(|(now, _)| now.starts_with(step))?;
         (!now.starts_with("train") || has_checkpoint(desk, out, &now)).then_some(())
@@ -135,7 +138,7 @@ fn what_is_done_is_kept_and_what_has_changed_is_done() {
     assert_eq!(trained("kept").len(), 0);
     desk.run(&format!("{LINE} out")).ok();
     assert_eq!((trained("begun").len(), trained("kept").len()), (5, 5));
-    let soft = format!("{LINE} out --set student.targets=soft");
+    let soft = format!("{LINE} out --set student=[{{targets=\"soft\"}}]");
     let report = desk.run(&soft).ok().json();
     assert_eq!(trained("begun").len(), 6, "only the student is another");
     assert_eq!(trained("begun")[5].split(' ').nth(1), Some("distilled"));
@@ -164,7 +167,9 @@ fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
         desk.run(&line).exits(2).complains_of(words);
         assert!(!desk.path("out").exists());
     };
-    refused("student.network=nobody", &["study.toml", "nobody", "student.network"]);
+    refused("student=[{network=\"nobody\"}]", &["study.toml", "nobody", "student.network"]);
+    refused("student=[{teacher=\"nobody\"}]", &["student.teacher", "nobody", "narrow, wide"]);
+    refused("student=[]", &["labelled_fractions", "[[student]]"]);
     refused("ensemble.members=[\"x\"]", &["ensemble.members", "`x`"]);
     refused("base.train.epochs=0", &["train.epochs"]);
     refused("base.crop.patch=[15,16,16]", &["multiple"]);
@@ -172,9 +177,11 @@ fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
     refused("seeds=9000000000000000000", &["seeds", "write 1 to 1000"]);
     for weight in ["nan", "inf", "0.0", "-1.0"] {
         refused(&format!("ensemble.weights=[{weight},1.0]"), &["ensemble.weights"]);
-        refused(&format!("student.share={weight}"), &["student.share", "between 0 and 1"]);
+        let student = format!("student=[{{share={weight}}}]");
+        refused(&student, &["student.share", "between 0 and 1"]);
     }
     refused("labelled_fractions=[1.5]", &["labelled_fractions", "1.5"]);
-    refused("student.targets=medium", &["student.targets", "medium"]);
+    refused("student=[{targets=\"medium\"}]", &["medium"]);
+    refused("student.targets=soft", &["student"]);
     refused("nonsense=1", &["nonsense"]);
 }

@@ -37,6 +37,8 @@ settings = { model = { name = "unet", settings = { base_width = 2, levels = 2 } 
 [[network]]
 name = "wide"
 settings = { model = { name = "unet", settings = { base_width = 3, levels = 2 } } }
+
+[[student]]
 "#;
 
 const PLAN: &str = "experiment study.toml --plan";
@@ -108,9 +110,9 @@ fn a_plan_is_a_graph_whose_names_stay_and_change_with_what_decides_them() {
             assert!(at.is_some_and(|at| at < place), "{step}: an input comes first");
         }
     }
-    let soft = graph("--set student.targets=soft");
+    let soft = graph("--set student=[{targets=\"soft\"}]");
     let elsewhere = graph("--set base.device=auto");
-    for subject in ["cases", "narrow seed 0", "wide seed 0 test", "control seed 0"] {
+    for subject in ["cases", "narrow seed 0", "wide seed 0 test", "control of distilled seed 0"] {
         assert_eq!(name(&plain, subject), name(&soft, subject), "{subject}");
         assert_eq!(name(&plain, subject), name(&elsewhere, subject), "{subject}");
     }
