@@ -67,7 +67,7 @@ impl AnnotationVoxels {
 }
 
 /// Content of an annotation file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
     /// The case.
     pub id: CaseId,
