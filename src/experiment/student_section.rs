@@ -53,7 +53,7 @@ pub struct StudentSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Names {
-    /// One name.
+    /// A single name.
     One(String),
     /// Several names, in their order.
     Several(Vec<String>),

@@ -260,7 +260,7 @@ pub struct TrialWork {
 pub enum TrialRef {
     /// A trial of the first rung.
     Drawn {
-        /// Its number, which its settings are drawn by.
+        /// Number of the trial, which its settings are drawn by.
         number: u64,
         /// Fingerprint of its settings that decide the result.
         deciding: Fingerprint,

@@ -75,7 +75,7 @@ struct StudentsGraph<'a, 'b> {
 struct Control {
     /// The first of them.
     student: StudentSection,
-    /// Their rows, which are held against it.
+    /// Rows of these students, which are held against it.
     rows: Vec<String>,
     steps: RoleSteps,
 }

@@ -47,7 +47,7 @@ pub struct RowRef {
 pub struct StudentRef {
     /// Name of the student.
     pub name: String,
-    /// Its networks.
+    /// Networks of the student.
     pub networks: Vec<NetworkRef>,
 }
 

@@ -22,7 +22,7 @@ pub struct TuningSection {
     /// Epochs of the first rung.
     #[default(1)]
     pub smallest_epochs: u64,
-    /// One trial in so many goes on to the next rung, which is as many times longer.
+    /// Number of trials of which the best one goes on to the next rung, and how many times longer that is.
     #[default(2)]
     pub eta: usize,
     /// Settings that are searched.

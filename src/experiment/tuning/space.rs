@@ -49,7 +49,7 @@ impl TryFrom<SettingText> for TunedSetting {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueRange {
-    /// One of these, each as likely.
+    /// Any of these, each as likely.
     Choice(Vec<Value>),
     /// A number between two, each as likely; a whole number, both ends included, where the ends are whole.
     Uniform([Value; 2]),
