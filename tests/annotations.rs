@@ -14,7 +14,7 @@ use gliaflow::cache::{
 };
 use gliaflow::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, RunChannels,
-    SourceGrid, Targets, Voxels,
+    SourceGrid, Targets, Temperature, Voxels,
 };
 
 const TEACHER: Fingerprint = Fingerprint([0xab; 16]);
@@ -94,12 +94,33 @@ fn an_annotation_comes_back_as_it_was_with_an_index_of_its_own() {
 }
 
 #[test]
+fn probabilities_keep_their_temperature_and_without_one_the_bytes_of_before() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store(root.path());
+    let case = published(&store, "c", 1);
+    let written = |temperature: f64| {
+        let temperature = Temperature::new(temperature).unwrap();
+        let annotation =
+            Annotation::for_case(&case, TEACHER, soft(), 64).at_temperature(temperature);
+        let path = store.publish_annotation(&annotation).unwrap().path;
+        let found = MappedAnnotation::open(&path).unwrap();
+        assert_eq!(found.temperature, temperature);
+        fs::read(path).unwrap()
+    };
+    let (plain, softened) = (written(1.0), written(2.5));
+    assert_eq!(plain[312..320], [0; 8]);
+    assert_eq!(softened[312..320], 2.5f64.to_le_bytes());
+    assert_eq!(plain[320..4092], softened[320..4092]);
+}
+
+#[test]
 fn damage_to_any_byte_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let store = store(root.path());
     let case = published(&store, "c", 1);
-    for voxels in [hard(), soft()] {
-        let annotation = Annotation::for_case(&case, TEACHER, voxels, 4096);
+    for (voxels, temperature) in [(hard(), 1.0), (soft(), 1.0), (soft(), 2.0)] {
+        let annotation = Annotation::for_case(&case, TEACHER, voxels, 4096)
+            .at_temperature(Temperature::new(temperature).unwrap());
         let path = store.publish_annotation(&annotation).unwrap().path;
         let whole = fs::read(&path).unwrap();
         let copy = root.path().join("copy");

@@ -31,6 +31,8 @@ mod bad_cases;
 #[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]
+mod cross_validating;
+#[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
 mod drills;
@@ -57,6 +59,8 @@ mod networks_at_work;
 #[cfg(feature = "train")]
 mod other_channels;
 #[cfg(feature = "train")]
+mod planning;
+#[cfg(feature = "train")]
 mod predicting;
 #[cfg(feature = "train")]
 mod pseudo_labels;
@@ -69,11 +73,15 @@ mod resuming;
 #[cfg(feature = "train")]
 mod scraping;
 #[cfg(feature = "train")]
+mod searching;
+#[cfg(feature = "train")]
 mod settings;
 #[cfg(feature = "train")]
 mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
+#[cfg(feature = "train")]
+mod teaching;
 #[cfg(feature = "train")]
 mod training;
 #[cfg(feature = "train")]

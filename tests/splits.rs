@@ -67,7 +67,7 @@ mod by_patient {
     };
     use gliaflow::run::Division;
     use gliaflow::run::config::RunConfig;
-    use gliaflow::run::config::data::PseudoConfig;
+    use gliaflow::run::config::pseudo::PseudoConfig;
     use gliaflow::volume::{LabelScheme, PatientId, RunChannels, patients_in_two_parts};
     use proptest::prelude::*;
 

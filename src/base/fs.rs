@@ -128,6 +128,8 @@ door! {
     "Opens a file for writing, which must not be there." create_new() -> File = File::create_new;
     "Opens a file as `options` say." open_with(options: &OpenOptions) -> File =
         |path, options: &OpenOptions| options.open(path);
+    "Copies a file, over an earlier one at `to`." copy(to: &Path) -> u64 =
+        |path, to: &Path| fs::copy(path, to);
     "Lists the paths in a folder, in no order." list_dir() -> Vec<PathBuf> = |path| {
         fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()
     };

@@ -38,6 +38,8 @@ pub enum Domain {
     Network = 8,
     /// Cases of a bootstrap cohort, which estimates the spread of a mean.
     Bootstrap = 9,
+    /// Settings of a search's trial; each setting has its own stream.
+    Tuning = 10,
 }
 
 /// Keyed ChaCha8 generator: value-stable across platforms and releases.

@@ -10,14 +10,14 @@ use crate::eval::{DiceRow, render_dice};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::label::{self, LabelReport, LabelRequest};
 use crate::run::{Failure, ResolvedEnsemble, case_selection};
-use crate::volume::{LabelScheme, Split, Targets};
+use crate::volume::{LabelScheme, Split, Targets, Temperature};
 
 /// Let a run's network, or the mean of several, label cases for others to train on
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   gliaflow label --run runs/unet-001 --run runs/resunet_vae-001 --run runs/cascaded-001
-  gliaflow label --run runs/unet-001 --data data/unlabelled --soft
+  gliaflow label --run runs/unet-001 --data data/unlabelled --soft --temperature 2
   gliaflow label --run runs/unet-001 --data data/BraTS2020 --all --nifti pseudo-labels
 
 Without --data it labels the cases whose labels the runs hid (data.shares). Labels lie in the cache, \
@@ -45,6 +45,10 @@ pub(super) struct Label {
     #[arg(long)]
     soft: bool,
 
+    /// Soften the probabilities: sigmoid of their logit over T, 1 to 20 [default: 1]
+    #[arg(long, value_name = "T", requires = "soft", value_parser = parse_temperature)]
+    temperature: Option<Temperature>,
+
     /// Write labels as CASE.nii.gz into this folder, too
     #[arg(long, value_name = "DIR")]
     nifti: Option<PathBuf>,
@@ -61,7 +65,8 @@ impl Label {
         let targets = if self.soft { Targets::Soft } else { Targets::Hard };
         let done = live.run_network_verb(|session| {
             let cases = self.select_cases(&resolved)?;
-            let order = LabelRequest { targets, nifti: self.nifti.as_deref() };
+            let temperature = self.temperature.unwrap_or_default();
+            let order = LabelRequest { targets, temperature, nifti: self.nifti.as_deref() };
             label::annotate_cases(&resolved, &cases, order, session)
         })?;
         let mut result = serde_json::to_value(&done).expect("reports serialise to JSON");
@@ -85,9 +90,18 @@ impl Label {
     }
 }
 
+fn parse_temperature(text: &str) -> Result<Temperature, String> {
+    let number = text.parse().ok().and_then(Temperature::new);
+    number.ok_or_else(|| format!("no temperature; write a number from 1 to {}", Temperature::MAX))
+}
+
 fn report_text(resolved: &ResolvedEnsemble, done: &LabelReport) -> String {
-    let LabelReport { teacher, targets, labelled, reused, quality, .. } = done;
+    let LabelReport { teacher, targets, temperature, labelled, reused, quality, .. } = done;
     let targets = targets.name();
+    let softened = match temperature.is_one() {
+        true => String::new(),
+        false => format!(", temperature={temperature}"),
+    };
     let quality = match quality {
         None => "no case has true labels to measure them by".to_string(),
         Some(quality) => {
@@ -98,6 +112,6 @@ fn report_text(resolved: &ResolvedEnsemble, done: &LabelReport) -> String {
     };
     format!(
         "{quality}\n{labelled} cases labelled, {reused} were already; {targets} targets\nto train on \
-         them: --set 'data.pseudo={{teacher=\"{teacher}\", targets=\"{targets}\"}}'"
+         them: --set 'data.pseudo={{teacher=\"{teacher}\", targets=\"{targets}\"{softened}}}'"
     )
 }

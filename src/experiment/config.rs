@@ -1,20 +1,16 @@
-//! Configuration of an experiment: its cohort, its networks, its ensemble, its student.
+//! Configuration of an experiment: its cohort, its networks, its ensemble, its students, its search.
 
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::base::ConfigError;
-use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
+use crate::experiment::config_file::{ExperimentFile, NetworkSection};
+use crate::experiment::student_section::{BEST, StudentSection};
+use crate::experiment::tuning::section::TuningSection;
 use crate::run::Failure;
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
-
-/// The version of the file format.
-const SCHEMA: u32 = 1;
-
-/// Most repetitions of an experiment: each trains every network.
-const MOST_SEEDS: u64 = 1000;
+use crate::volume::Fold;
 
 /// Configuration of an experiment. The settings of its runs are checked, not only parsed.
 pub struct ExperimentConfig {
@@ -42,71 +38,47 @@ impl ExperimentConfig {
         let experiment = Self { text, file: file.to_path_buf() };
         let checked = experiment.check_settings();
         checked.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+        let fold = experiment.all_folds().first().copied();
+        let place = Repetition { fold, ..Repetition::default() };
         for network in &experiment.text.networks {
-            experiment.stand_alone_config(network, Repetition::default())?;
-            experiment.student_config(network, Repetition::default(), &[])?;
+            experiment.stand_alone_config(network, place)?;
+        }
+        for student in &experiment.text.students {
+            for network in experiment.possible_networks(student) {
+                experiment.student_config(student, network, Repetition::default())?;
+            }
+        }
+        if let Some(tuning) = &experiment.text.tuning {
+            experiment.trial_config(tuning, place, TrialPosition::default())?;
         }
         Ok(experiment)
     }
 
-    /// Checks the settings of the experiment itself.
-    fn check_settings(&self) -> Result<(), ConfigError> {
-        let ExperimentFile { schema, seeds, networks, ensemble, student, .. } = &self.text;
-        if *schema != SCHEMA {
-            let way_out = format!("write {SCHEMA}, which this program reads");
-            return Err(ConfigError::new("schema", schema, "another format", way_out));
-        }
-        if !(1..=MOST_SEEDS).contains(seeds) {
-            let way_out = format!("write 1 to {MOST_SEEDS}");
-            return Err(ConfigError::new("seeds", seeds, "no number of repetitions", way_out));
-        }
-        if networks.is_empty() {
-            let way_out = "write at least one [[network]]";
-            return Err(ConfigError::new("network", "[]", "nothing to train", way_out));
-        }
-        let named = |name: &str| networks.iter().filter(|network| network.name == name).count();
-        let known = self.network_names();
-        let stranger = |field: &str, name: &str, way_out: String| {
-            let problem = "no network of this study";
-            Err(ConfigError::new(field, format!("`{name}`"), problem, way_out))
+    /// Networks that a student may be: those that it names, or all where the validation cases choose.
+    pub fn possible_networks(&self, student: &StudentSection) -> Vec<&NetworkSection> {
+        let names = student.network.as_slice();
+        let may_be = |network: &&NetworkSection| {
+            names.iter().any(|name| *name == BEST || *name == network.name)
         };
-        if let Some(twice) = networks.iter().find(|network| named(&network.name) > 1) {
-            let value = format!("`{}`", twice.name);
-            return Err(ConfigError::new("network.name", value, "there twice", "give each a name"));
-        }
-        if let Some(name) = ensemble.members.iter().find(|name| named(name) == 0) {
-            return stranger("ensemble.members", name, format!("they are {known}"));
-        }
-        let members = self.ensemble_members().len();
-        if ![0, members].contains(&ensemble.weights.len()) {
-            let problem = format!("no list of a weight for each of {members} members");
-            let value = format!("{:?}", ensemble.weights);
-            return Err(ConfigError::new("ensemble.weights", value, problem, "write one for each"));
-        }
-        if student.network != BEST && named(&student.network) == 0 {
-            let way_out = format!("they are {known}, or say best");
-            return stranger("student.network", &student.network, way_out);
-        }
-        if let Some(weight) = ensemble.weights.iter().find(|one| !(one.is_finite() && **one > 0.0))
-        {
-            let way_out = "write numbers above 0; only ratios matter";
-            return Err(ConfigError::new("ensemble.weights", weight, "no weight", way_out));
-        }
-        let is_share = |share: &f64| *share > 0.0 && *share < 1.0;
-        if let Some(share) = student.share.filter(|share| !is_share(share)) {
-            let way_out = "write a share between 0 and 1, or leave it out";
-            return Err(ConfigError::new("student.share", share, "no share", way_out));
-        }
-        match self.text.labelled_fractions.iter().find(|share| !is_share(share)) {
-            Some(share) => {
-                let way_out = "write shares between 0 and 1";
-                Err(ConfigError::new("labelled_fractions", share, "no share", way_out))
-            }
-            None => Ok(()),
-        }
+        self.text.networks.iter().filter(may_be).collect()
     }
 
-    fn network_names(&self) -> String {
+    /// The student of that name.
+    pub fn find_student(&self, name: &str) -> Option<&StudentSection> {
+        self.text.students.iter().find(|student| student.name == name)
+    }
+
+    /// The folds of a cross-validation, in their order; none of another study.
+    ///
+    /// # Panics
+    /// Never: the number was checked when the study was read.
+    pub fn all_folds(&self) -> Vec<Fold> {
+        let folds = self.text.folds.unwrap_or(0);
+        let fold = |index| Fold::new(index, folds).expect("checked when the study was read");
+        (0..folds).map(fold).collect()
+    }
+
+    pub(super) fn network_names(&self) -> String {
         let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
         names.join(", ")
     }
@@ -118,18 +90,26 @@ impl ExperimentConfig {
         networks.filter(|one| names.is_empty() || names.contains(&one.name)).collect()
     }
 
+    /// The networks that are averaged, each with its weight.
+    pub fn weighted_members(&self) -> Vec<(&NetworkSection, f64)> {
+        let weights = self.text.ensemble.weights.iter().copied().chain(std::iter::repeat(1.0));
+        self.ensemble_members().into_iter().zip(weights).collect()
+    }
+
     /// The network of that name.
     pub fn find_network(&self, name: &str) -> Option<&NetworkSection> {
         self.text.networks.iter().find(|network| network.name == name)
     }
 
-    /// Configuration of the first network, for settings that all runs share, such as the dataset.
+    /// Configuration of the first network, for settings that all runs share, such as the dataset. In a
+    /// study of folds it is that of the first fold.
     ///
     /// # Errors
     /// If no run takes them.
     pub fn shared_config(&self, place: Repetition<'_>) -> Result<CheckedConfig, Failure> {
         let first = self.text.networks.first().expect("a study without networks is refused");
-        self.stand_alone_config(first, place)
+        let fold = self.all_folds().first().copied();
+        self.stand_alone_config(first, Repetition { fold, ..place })
     }
 
     /// Configuration of a network trained on labelled cases.
@@ -141,21 +121,77 @@ impl ExperimentConfig {
         network: &NetworkSection,
         place: Repetition<'_>,
     ) -> Result<CheckedConfig, Failure> {
-        self.resolve_config(self.layers_of(network)?, place, &[])
+        self.run_config(network, &Table::new(), place, &[])
     }
 
-    /// Configuration of the student: a network's, with the student's settings over it.
+    /// Configuration of a student's network: the network's, with the student's settings over it.
     ///
     /// # Errors
     /// If no run takes them.
     pub fn student_config(
         &self,
+        student: &StudentSection,
         network: &NetworkSection,
+        place: Repetition<'_>,
+    ) -> Result<CheckedConfig, Failure> {
+        self.run_config(network, &student.settings, place, &[])
+    }
+
+    /// Configuration of a trial of the search: the network's, with what the trial draws over it.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn trial_config(
+        &self,
+        tuning: &TuningSection,
+        place: Repetition<'_>,
+        trial: TrialPosition,
+    ) -> Result<CheckedConfig, Failure> {
+        let network = self.tuned_network(tuning);
+        let mut assignments = tuning.draw_assignments(self.tuning_seed(tuning)?, trial.number);
+        assignments.push(format!("train.pause_after={}", trial.pause_after));
+        self.run_config(network, &Table::new(), place, &assignments)
+    }
+
+    /// Seed that trials are drawn with: that of the network's runs.
+    ///
+    /// # Errors
+    /// If no run takes the network's settings.
+    pub fn tuning_seed(&self, tuning: &TuningSection) -> Result<u64, Failure> {
+        let fold = self.all_folds().first().copied();
+        let place = Repetition { fold, ..Repetition::default() };
+        Ok(self.stand_alone_config(self.tuned_network(tuning), place)?.run.seed)
+    }
+
+    /// Epochs that a run of the search's network has.
+    ///
+    /// # Errors
+    /// If no run takes the network's settings.
+    pub fn tuned_epochs(
+        &self,
+        tuning: &TuningSection,
+        place: Repetition<'_>,
+    ) -> Result<u64, Failure> {
+        Ok(self.stand_alone_config(self.tuned_network(tuning), place)?.run.train.epochs)
+    }
+
+    fn tuned_network(&self, tuning: &TuningSection) -> &NetworkSection {
+        self.find_network(&tuning.network).expect("checked when the study was read")
+    }
+
+    /// Configuration of a run of `network`, with `settings` and then `assignments` over its own.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn run_config(
+        &self,
+        network: &NetworkSection,
+        settings: &Table,
         place: Repetition<'_>,
         assignments: &[String],
     ) -> Result<CheckedConfig, Failure> {
         let mut tables = self.layers_of(network)?;
-        tables.push(self.text.student.settings.clone());
+        tables.push(settings.clone());
         self.resolve_config(tables, place, assignments)
     }
 
@@ -189,13 +225,15 @@ impl ExperimentConfig {
             format!("seed={}", split_seed + place.seed),
             format!("data.split_seed={split_seed}"),
         ];
+        all.extend(place.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         if let Some(out) = place.own_data {
             all.push(config::path_assignment("data.folder", &out.join("data")));
             all.push(config::path_assignment("data.cache", &out.join("cache")));
         }
         all.extend_from_slice(assignments);
         let checked = config::of_tables(tables, &self.file, &all)?;
-        if checked.run.data.shares.is_none() && checked.run.data.split.is_none() {
+        let data = &checked.run.data;
+        if data.shares.is_none() && data.split.is_none() && place.fold.is_none() {
             return Err(Failure::Usage(format!(
                 "{}: base.data.shares is not there; it says which cases are for validation, for \
                  test, and unlabelled: [base.data.shares] with nothing in it has the paper's; or name \
@@ -214,4 +252,15 @@ pub struct Repetition<'a> {
     pub seed: u64,
     /// The experiment's folder.
     pub own_data: Option<&'a Path>,
+    /// Fold that is held out, of a cross-validation.
+    pub fold: Option<Fold>,
+}
+
+/// Trial of a search, and how far it is trained.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TrialPosition {
+    /// Number of the trial, which its settings are drawn by.
+    pub number: u64,
+    /// Epochs after which it pauses; 0 for never.
+    pub pause_after: u64,
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use smart_default::SmartDefault;
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
+use crate::experiment::student_section::StudentSection;
+use crate::experiment::tuning::section::TuningSection;
 use crate::run::CheckpointChoice;
 use crate::run::phantoms::PhantomCohort;
-use crate::volume::Targets;
 
 /// Contents of an experiment's file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +22,10 @@ pub struct ExperimentFile {
     /// Repetitions of everything, with seeds that follow each other from the base's.
     #[serde(default = "once")]
     pub seeds: u64,
+    /// Number of folds of a cross-validation, 2 to 100: every network is trained on each and scored on
+    /// the cases that it has not seen, and the mean of its folds on the test cases. Without it the study
+    /// is the paper's: one division, an ensemble, students and their controls.
+    pub folds: Option<usize>,
     /// The cases.
     #[serde(default)]
     pub cohort: CohortSection,
@@ -34,11 +38,13 @@ pub struct ExperimentFile {
     /// Networks that are averaged.
     #[serde(default)]
     pub ensemble: EnsembleSection,
-    /// Network that learns from the ensemble.
-    #[serde(default)]
-    pub student: StudentSection,
-    /// Shares of the labelled training cases: the student's network is trained alone on each of
-    /// them as well, which gives its Dice by the amount of data.
+    /// Networks that learn from others, in the order of the table; a later one may learn from an earlier.
+    #[serde(default, rename = "student")]
+    pub students: Vec<StudentSection>,
+    /// Search over settings of a network.
+    pub tuning: Option<TuningSection>,
+    /// Shares of the labelled training cases: the first student's networks are trained alone on each of
+    /// them as well, which gives their Dice by the amount of data.
     #[serde(default)]
     pub labelled_fractions: Vec<f64>,
     /// Checkpoint of each run that is scored.
@@ -90,22 +96,3 @@ pub struct EnsembleSection {
     /// True if each member's prediction is averaged over all eight mirrorings.
     pub mirrored: bool,
 }
-
-/// Network that learns from the ensemble.
-#[derive(Debug, Clone, Serialize, Deserialize, SmartDefault)]
-#[serde(deny_unknown_fields, default)]
-pub struct StudentSection {
-    /// A network's name, or `best`: the one with the best mean Dice on the validation cases.
-    #[default(BEST.into())]
-    pub network: String,
-    /// The ensemble's labels, or its probabilities.
-    pub targets: Targets,
-    /// Share of the samples that are pseudo-labelled; without it, every case is drawn alike.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub share: Option<f64>,
-    /// Settings over those of its network, for student and control alike.
-    pub settings: Table,
-}
-
-/// The value of `student.network` that leaves the choice to the validation cases.
-pub const BEST: &str = "best";

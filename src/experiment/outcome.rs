@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::CaseError;
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
@@ -23,6 +23,8 @@ pub struct TableRow {
     pub steps: Option<u64>,
     /// Scores of the test cases, one a seed; none if it has not run.
     pub runs: Vec<CohortScore>,
+    /// Rows that it is claimed to be better than; none of what nothing is claimed of.
+    pub rivals: Vec<String>,
 }
 
 /// Role of a method in the experiment.
@@ -33,9 +35,9 @@ pub enum Role {
     StandAlone,
     /// The average of networks.
     Ensemble,
-    /// The student, trained on labelled and pseudo-labelled cases.
+    /// A student, trained on labelled and pseudo-labelled cases.
     Distilled,
-    /// The student's network, trained on the labelled cases alone for as many steps.
+    /// A student's networks, trained on the labelled cases alone for as many steps.
     Control,
 }
 
@@ -77,7 +79,7 @@ pub fn region_names(rows: &[TableRow]) -> Vec<String> {
 }
 
 /// Number of cases in each split.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseCounts {
     /// Labelled, trained on.
     pub train: usize,
@@ -89,7 +91,7 @@ pub struct CaseCounts {
     pub unlabelled: usize,
 }
 
-/// The student's network trained alone on a share of the labelled cases.
+/// The first student's networks trained alone on a share of the labelled cases.
 #[derive(Debug, Clone, Serialize)]
 pub struct CurvePoint {
     /// Share of the labelled training cases.
@@ -98,6 +100,15 @@ pub struct CurvePoint {
     pub dice: BTreeMap<String, f64>,
     /// Standard deviation over the cases, each the mean of its seeds.
     pub sd: BTreeMap<String, Option<f64>>,
+}
+
+/// Mean Dice of one teacher's labels, one a seed, by region.
+#[derive(Debug, Clone, Serialize)]
+pub struct PseudoLabelQuality {
+    /// Name of the teacher and kind of the labels.
+    pub teacher: String,
+    /// Mean Dice by region, by repetition.
+    pub dice: Vec<BTreeMap<String, f64>>,
 }
 
 /// Outcome of an experiment.
@@ -111,14 +122,14 @@ pub struct ExperimentOutcome {
     pub cases: CaseCounts,
     /// Repetitions.
     pub seeds: u64,
-    /// The student's network.
-    pub student: String,
-    /// Mean Dice on the validation cases by network, which the student is chosen by.
+    /// Students in the order of the file, each with its networks.
+    pub students: Vec<(String, Vec<String>)>,
+    /// Mean Dice on the validation cases by network, which the best is chosen by.
     pub validation: BTreeMap<String, f64>,
     /// Rows, in the order of the table.
     pub rows: Vec<TableRow>,
-    /// Mean Dice of the pseudo-labels, one a seed, by region: measured, and used for nothing.
-    pub pseudo_labels: Vec<BTreeMap<String, f64>>,
+    /// Mean Dice of pseudo-labels, one a seed, by region: measured, and used for nothing.
+    pub pseudo_labels: Vec<PseudoLabelQuality>,
     /// Dice by the amount of labelled data, the whole of it last.
     pub curve: Vec<CurvePoint>,
 }

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{CaseError, capitalize_first};
 use crate::eval::{in_markdown, with_numbers_right};
-use crate::experiment::claims::{Claim, conclusion_sentence, test_claims};
-use crate::experiment::outcome::{ExperimentOutcome, TableRow, region_names};
+use crate::experiment::claims::{Claim, conclusion_sentences, test_claims};
+use crate::experiment::outcome::{ExperimentOutcome, PseudoLabelQuality, TableRow, region_names};
 
 /// Text of a cell whose row has not run.
 const NOT_RUN: &str = "not run";
@@ -45,22 +45,25 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     text.push_str("\n\n");
     let validated: Vec<String> =
         outcome.validation.iter().map(|(network, dice)| format!("{network} {dice:.4}")).collect();
-    text += &format!(
-        "Student: {}. Mean Dice on the validation cases: {}.\n",
-        outcome.student,
-        validated.join(", ")
-    );
-    if let Some(quality) = pseudo_labels(outcome) {
-        text += &format!("Pseudo-labels against the hidden truth: {quality}.\n");
+    for (student, networks) in &outcome.students {
+        text += &format!("Student {student}: {}. ", networks.join(", "));
+    }
+    text += &format!("Mean Dice on the validation cases: {}.\n", validated.join(", "));
+    for teacher in &outcome.pseudo_labels {
+        if let Some(quality) = label_quality(teacher) {
+            let name = &teacher.teacher;
+            text += &format!("Pseudo-labels of {name} against the hidden truth: {quality}.\n");
+        }
     }
     if !outcome.curve.is_empty() {
         text += &format!("\n{}\n", curve_table(outcome));
     }
-    text += &format!(
-        "\n{}\n\n{}.\n",
-        test_table(&claims),
-        capitalize_first(&conclusion_sentence(&claims))
-    );
+    if !claims.is_empty() {
+        text += &format!("\n{}\n", test_table(&claims));
+    }
+    for sentence in conclusion_sentences(&claims) {
+        text += &format!("\n{}.\n", capitalize_first(&sentence));
+    }
     Ok(text)
 }
 
@@ -104,7 +107,8 @@ fn cells_of(row: &TableRow, region: &str) -> Result<[String; 3], CaseError> {
 fn test_table(claims: &[Claim]) -> String {
     let mut table = in_markdown();
     table.set_header([
-        "distilled against",
+        "student",
+        "against",
         "region",
         "difference",
         "95 % CI",
@@ -118,6 +122,7 @@ fn test_table(claims: &[Claim]) -> String {
         let test = &claim.gain.test;
         let exact = if test.exact { "" } else { "~" };
         table.add_row([
+            claim.better.clone(),
             claim.than.clone(),
             claim.region.clone(),
             format!("{:+.4}", claim.gain.mean),
@@ -128,14 +133,14 @@ fn test_table(claims: &[Claim]) -> String {
             if claim.holds { "yes" } else { "no" }.to_string(),
         ]);
     }
-    with_numbers_right(table, 2)
+    with_numbers_right(table, 3)
 }
 
-fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
-    let first = outcome.pseudo_labels.first()?;
+fn label_quality(teacher: &PseudoLabelQuality) -> Option<String> {
+    let first = teacher.dice.first()?;
     let mean = |region: &str| {
         let values: Vec<f64> =
-            outcome.pseudo_labels.iter().filter_map(|seed| seed.get(region).copied()).collect();
+            teacher.dice.iter().filter_map(|seed| seed.get(region).copied()).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
     let words: Vec<String> =
@@ -143,10 +148,11 @@ fn pseudo_labels(outcome: &ExperimentOutcome) -> Option<String> {
     Some(words.join(", "))
 }
 
-/// Dice of the student's network by the amount of labelled data.
+/// Dice of the first student's networks by the amount of labelled data.
 fn curve_table(outcome: &ExperimentOutcome) -> String {
     let mut table = in_markdown();
-    let title = format!("{} on labelled cases", outcome.student);
+    let networks = outcome.students.first().map(|(_, networks)| networks.join(", "));
+    let title = format!("{} on labelled cases", networks.unwrap_or_default());
     let regions: Vec<&String> = outcome.curve.iter().take(1).flat_map(|p| p.dice.keys()).collect();
     table.set_header(std::iter::once(&title).chain(regions.iter().copied()));
     for point in &outcome.curve {
@@ -222,17 +228,20 @@ pub fn to_json(outcome: &ExperimentOutcome) -> Result<Value, CaseError> {
             "paper": paper,
         }));
     }
+    let student =
+        |(name, networks): &(String, Vec<String>)| json!({"name": name, "networks": networks});
+    let students: Vec<Value> = outcome.students.iter().map(student).collect();
     Ok(json!({
         "name": outcome.name,
         "cohort": if outcome.phantom { "phantom" } else { "cases" },
         "cases": outcome.cases,
         "seeds": outcome.seeds,
-        "student": outcome.student,
+        "students": students,
         "validation": outcome.validation,
         "pseudo_labels": outcome.pseudo_labels,
         "rows": rows,
         "curve": outcome.curve,
-        "conclusion": conclusion_sentence(&claims),
+        "conclusions": conclusion_sentences(&claims),
         "tests": claims,
     }))
 }

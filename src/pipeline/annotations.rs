@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::{CaseStore, MappedAnnotation, MappedCase};
 use crate::pipeline::CaseHandle;
-use crate::volume::{CaseId, Targets};
+use crate::volume::{CaseId, Targets, Temperature};
 
 type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 
@@ -17,24 +17,36 @@ type AnnotationsByCase = HashMap<CaseId, Arc<MappedAnnotation>>;
 pub struct Annotations {
     teacher: Fingerprint,
     targets: Targets,
+    temperature: Temperature,
     cases: Arc<HashSet<CaseId>>,
     mapped: Arc<Mutex<AnnotationsByCase>>,
 }
 
 impl Annotations {
-    /// Annotations of `cases` by `teacher`.
+    /// Annotations of `cases` by `teacher`, at temperature 1.
     pub fn from_teacher(
         teacher: Fingerprint,
         targets: Targets,
         cases: impl IntoIterator<Item = CaseId>,
     ) -> Self {
         let cases = Arc::new(cases.into_iter().collect());
-        Self { teacher, targets, cases, mapped: Arc::default() }
+        Self { teacher, targets, temperature: Temperature::ONE, cases, mapped: Arc::default() }
+    }
+
+    /// Replaces the temperature that the probabilities must have been softened with.
+    #[must_use]
+    pub fn at_temperature(self, temperature: Temperature) -> Self {
+        Self { temperature, ..self }
     }
 
     /// Targets that the annotated cases have: labels or probabilities.
     pub const fn targets(&self) -> Targets {
         self.targets
+    }
+
+    /// Temperature of the probabilities; 1 of labels.
+    pub const fn temperature(&self) -> Temperature {
+        self.temperature
     }
 
     /// Returns true if a case is trained on with the teacher's labels.
@@ -66,14 +78,31 @@ impl Annotations {
         let Some(found) = found.map_err(|error| error.of_case(case.id()))? else {
             return Err(self.missing_annotation(case.id()));
         };
+        self.check_temperature(&found)?;
         let annotation = Arc::new(found);
         self.mapped.lock().insert(case.id().clone(), Arc::clone(&annotation));
         Ok(CaseHandle::Annotated(case, annotation))
     }
 
+    /// Refuses probabilities that were softened otherwise than the loss takes them to be.
+    fn check_temperature(&self, found: &MappedAnnotation) -> Result<(), CaseError> {
+        if found.temperature == self.temperature {
+            return Ok(());
+        }
+        let (asked, stored) = (self.temperature, found.temperature);
+        let problem = format!("is {asked}, and the teacher's probabilities are at {stored}");
+        let way_out = format!("set it to {stored}, or label with --temperature {asked}");
+        let error = CaseError::new(Reason::Format, "data.pseudo.temperature", problem, way_out);
+        Err(error.of_case(&found.id))
+    }
+
     /// Error for a case that the teacher has not labelled.
     pub fn missing_annotation(&self, id: &CaseId) -> CaseError {
-        let soft = if self.targets == Targets::Soft { " --soft" } else { "" };
+        let soft = match (self.targets, self.temperature.is_one()) {
+            (Targets::Hard, _) => String::new(),
+            (Targets::Soft, true) => " --soft".into(),
+            (Targets::Soft, false) => format!(" --soft --temperature {}", self.temperature),
+        };
         CaseError::new(
             Reason::Missing,
             format!("case {id}"),

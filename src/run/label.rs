@@ -3,14 +3,14 @@
 //! Lachinov et al. 2020 ("Knowledge Distillation for Brain Tumor Segmentation", section 4) store
 //! one hard label per voxel, of the averaged probabilities; that is the default. Regions are
 //! thresholded at 0.5 and merged as everywhere else. Soft targets keep the probabilities, in
-//! 255ths.
+//! 255ths, softened by a temperature first if one is asked for (Hinton et al. 2015).
 
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::{CaseError, Fingerprint, Reason, fs};
+use crate::base::{CaseError, Fault, Fingerprint, Reason, fs};
 use crate::brats::CaseFiles;
 use crate::cache::{
     Annotation, AnnotationVoxels, CacheError, CaseStore, ExpectedSource, MappedAnnotation,
@@ -23,13 +23,17 @@ use crate::run::evaluate::{process_each_case, stop_failure};
 use crate::run::predict::{check_segmentation_files, segmentation_file, write_segmentation};
 use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
 use crate::telemetry::catalog;
-use crate::volume::{CaseId, Region, RegionProbabilities, Split, Targets, quantise_probability};
+use crate::volume::{
+    CaseId, Region, RegionProbabilities, Split, Targets, Temperature, quantise_probability,
+};
 
 /// Request for pseudo-labels.
 #[derive(Debug, Clone, Copy)]
 pub struct LabelRequest<'a> {
     /// Labels or probabilities.
     pub targets: Targets,
+    /// Temperature that probabilities are softened with; 1 of labels.
+    pub temperature: Temperature,
     /// Folder that gets the labels as NIfTI too, one file a case.
     pub nifti: Option<&'a Path>,
 }
@@ -37,10 +41,13 @@ pub struct LabelRequest<'a> {
 /// Result of pseudo-labelling.
 #[derive(Debug, Serialize)]
 pub struct LabelReport {
-    /// Fingerprint of the teacher, for `data.pseudo.teacher` of a run that trains on its labels.
+    /// Fingerprint of the teacher and the temperature, for `data.pseudo.teacher` of a run that trains on its
+    /// labels.
     pub teacher: Fingerprint,
     /// Kind of targets.
     pub targets: Targets,
+    /// Temperature that probabilities are softened with; 1 of labels.
+    pub temperature: Temperature,
     /// True if the teacher labels nothing where all images are background.
     pub within_tissue: bool,
     /// Cases annotated now.
@@ -86,7 +93,7 @@ pub fn annotate_cases(
     let mut labeller = PseudoLabeller {
         store: Arc::clone(fetch.store()),
         predictor: teacher.build_predictor_in(session)?,
-        teacher: teacher.fingerprint()?,
+        teacher: fingerprint_of_targets(teacher, order.temperature)?,
         cap: teacher.first_run_config().data.preprocess.foreground_cap,
         order,
         labelled: 0,
@@ -110,8 +117,20 @@ pub fn annotate_cases(
     let ids: Vec<CaseId> = scores.iter().map(|score| score.case.clone()).collect();
     let quality = if ids.is_empty() { None } else { Some(CohortScore::new(&ids, scores)?) };
     let reused = total - labelled;
-    let targets = order.targets;
-    Ok(LabelReport { teacher, targets, within_tissue, labelled, reused, quality })
+    let LabelRequest { targets, temperature, .. } = order;
+    Ok(LabelReport { teacher, targets, temperature, within_tissue, labelled, reused, quality })
+}
+
+/// Fingerprint of what decides the stored targets. At temperature 1 it is the ensemble's own.
+fn fingerprint_of_targets(
+    teacher: &ResolvedEnsemble,
+    temperature: Temperature,
+) -> Result<Fingerprint, Fault> {
+    let own = teacher.fingerprint()?;
+    Ok(match temperature.is_one() {
+        true => own,
+        false => Fingerprint::of_config(&(own, temperature)),
+    })
 }
 
 /// Teacher, its store and its results so far.
@@ -172,9 +191,12 @@ impl PseudoLabeller<'_> {
                     &probabilities,
                 ))
             }
-            Targets::Soft => AnnotationVoxels::Soft(region_shares(&probabilities)),
+            Targets::Soft => {
+                AnnotationVoxels::Soft(region_shares(&probabilities, self.order.temperature))
+            }
         };
-        let annotation = Annotation::for_case(mapped, self.teacher, voxels, self.cap);
+        let annotation = Annotation::for_case(mapped, self.teacher, voxels, self.cap)
+            .at_temperature(self.order.temperature);
         let published =
             self.store.publish_annotation(&annotation).map_err(|error| match error {
                 CacheError::Case(error) => Failure::Data(error),
@@ -193,15 +215,14 @@ fn mapped_case(store: &CaseStore, id: &CaseId) -> Result<Arc<MappedCase>, CaseEr
     })
 }
 
-/// Probabilities `[3, d, h, w]` as each voxel's, `[d, h, w]`, in 255ths.
-fn region_shares(probabilities: &[f32]) -> Vec<RegionProbabilities> {
+/// Probabilities `[3, d, h, w]` as each voxel's, `[d, h, w]`, softened and in 255ths.
+fn region_shares(probabilities: &[f32], temperature: Temperature) -> Vec<RegionProbabilities> {
     let voxels = probabilities.len() / Region::BRATS.len();
-    (0..voxels)
-        .map(|voxel| {
-            Region::BRATS
-                .map(|region| quantise_probability(probabilities[region.index() * voxels + voxel]))
-        })
-        .collect()
+    let share = |voxel: usize, region: Region| {
+        let probability = probabilities[region.index() * voxels + voxel];
+        quantise_probability(temperature.soften_probability(probability))
+    };
+    (0..voxels).map(|voxel| Region::BRATS.map(|region| share(voxel, region))).collect()
 }
 
 #[cfg(test)]
@@ -214,12 +235,15 @@ mod tests {
         let mut probabilities: Vec<f32> = (0..30).map(|place| place as f32 / 29.0).collect();
         probabilities[3] = 0.5;
         probabilities[14] = 0.5f32.next_up();
-        let found = region_shares(&probabilities);
-        assert_eq!(found[0], [0, 10, 20].map(|place| quantise_probability(probabilities[place])));
-        let painted: Vec<u8> = found.into_iter().map(most_likely_label).collect();
-        assert_eq!(
-            painted,
-            regions_to_labels::labels_from_probabilities(RegionSet::BRATS, &probabilities)
-        );
+        let plain = region_shares(&probabilities, Temperature::ONE);
+        assert_eq!(plain[0], [0, 10, 20].map(|place| quantise_probability(probabilities[place])));
+        let expected =
+            regions_to_labels::labels_from_probabilities(RegionSet::BRATS, &probabilities);
+        let softened = region_shares(&probabilities, Temperature::new(3.0).unwrap());
+        assert_ne!(plain, softened);
+        for found in [plain, softened] {
+            let painted: Vec<u8> = found.into_iter().map(most_likely_label).collect();
+            assert_eq!(painted, expected);
+        }
     }
 }

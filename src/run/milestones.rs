@@ -77,7 +77,7 @@ impl TrainingRun<'_> {
             if self.epochs_done().is_some() {
                 self.picture.renew();
             }
-            if self.is_over() || stop.state() != StopState::Running {
+            if self.is_over() || self.is_paused() || stop.state() != StopState::Running {
                 break;
             }
             let until = self.next_milestone();
@@ -96,10 +96,16 @@ impl TrainingRun<'_> {
         self.checkpoints.save_or_wait(learner, &self.standing)?;
         self.blocked.checkpoints += since.elapsed();
         self.blocked.publish();
-        prepare::fail_if_stopped(
-            stop,
-            &self.context.resume_hint(&self.standing, self.trainer.total_steps()),
-        )
+        let hint = self.context.resume_hint(&self.standing, self.trainer.total_steps());
+        prepare::fail_if_stopped(stop, &hint)?;
+        match self.is_paused() && !self.is_over() {
+            true => Err(Failure::Stopped(format!(
+                "train.pause_after has been reached; `gliaflow train --resume {} --set \
+                 train.pause_after=0` goes on",
+                self.context.run_path().display()
+            ))),
+            false => Ok(()),
+        }
     }
 
     const fn trainer_config(&self) -> &TrainerConfig {
@@ -116,6 +122,12 @@ impl TrainingRun<'_> {
     fn is_over(&self) -> bool {
         self.standing.step >= self.trainer.total_steps()
             || self.standing.out_of_patience(self.trainer_config().validation.patience)
+    }
+
+    /// True where the settings have the run pause.
+    fn is_paused(&self) -> bool {
+        let epochs = self.trainer_config().pause_after;
+        epochs > 0 && self.standing.step >= epochs.saturating_mul(self.steps_per_epoch)
     }
 
     /// The next step after which there may be something to do.

@@ -8,7 +8,7 @@ use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig};
 use crate::pipeline::ingest::IngestResources;
 use crate::pipeline::{Annotations, Plan};
 use crate::run::config::RunConfig;
-use crate::run::config::data::PseudoConfig;
+use crate::run::config::pseudo::PseudoConfig;
 use crate::run::{Failure, Session, prepare};
 use crate::run_folder::ExcludedCase;
 use crate::volume::CaseId;
@@ -92,6 +92,7 @@ pub(super) fn ingest_whatever_labels(
 pub(super) fn annotations_of_cases(pseudo: &PseudoConfig, cases: &[CaseFiles]) -> Annotations {
     let ids = cases.iter().map(|files| files.id.clone());
     Annotations::from_teacher(pseudo.teacher, pseudo.targets, ids)
+        .at_temperature(pseudo.temperature)
 }
 
 /// Plans a run's samples over `cohort`, the last `annotated` cases of which are pseudo-labelled.
@@ -134,6 +135,11 @@ mod tests {
             assert!(with(&format!("share={share}")).contains("data.pseudo.share ="), "{share}");
         }
         assert!(with("targets=\"firm\"").contains("firm"));
+        for temperature in ["0.5", "21.0", "nan"] {
+            let set = format!("targets=\"soft\", temperature={temperature}");
+            assert!(with(&set).contains("data.pseudo.temperature"), "{temperature}");
+        }
+        assert!(with("temperature=2.0").contains("data.pseudo.targets"), "labels have none");
         assert!(with("weight=2").contains("weight"));
         assert!(refused("{teacher=\"me\"}").contains("32 hex digits"));
         assert!(refused("{share=0.5}").contains("teacher"));

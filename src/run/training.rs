@@ -72,8 +72,13 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     };
     let (batches, running) = loader::start_loader(parts, &session.stop, &session.runtime)?;
     let watched = session.board.watch_within(&running, run.drill.health_limits());
-    let mut feed =
-        BatchFeed::new(batches, learner.device().clone(), channels.modalities, run.precision)?;
+    let mut feed = BatchFeed::new(
+        batches,
+        learner.device().clone(),
+        channels.modalities,
+        run.precision,
+        cohort.annotations.clone(),
+    )?;
     let task = session.progress.begin_task("train", "steps", steps);
     let trainer = Trainer::new(TrainerContext {
         regions: channels.regions,

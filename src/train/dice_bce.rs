@@ -1,7 +1,11 @@
 //! Loss of the paper: soft Dice with squared denominators plus binary cross-entropy, over the three
 //! overlapping regions (Nalwade and Kisa, section 3; Milletari et al. 2016 for the squares).
 //!
-//! On a CUDA device it is one kernel (`nets/cuda`). Nothing here waits for the device.
+//! Targets at a teacher's temperature enter the cross-entropy alone, against logits over the same temperature, and
+//! count its square times, so that gradients keep their size (Hinton et al. 2015, section 2). Dice is of
+//! temperature 1: of softened probabilities the background would be most of both sums.
+//!
+//! On a CUDA device it is one kernel (`nets/cuda`), at temperature 1. Nothing here waits for the device.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
@@ -13,7 +17,7 @@ use crate::nets::Output;
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
 use crate::train::region_loss::sum_output_losses;
-use crate::train::{LossParts, RegionLoss, RegionTargets};
+use crate::train::{LossParts, RegionLoss, RegionTargets, SoftenedMembers};
 
 /// Loss of the paper: soft Dice and binary cross-entropy, in its variants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -56,7 +60,7 @@ impl DiceBceLoss {
     pub fn region_loss(&self, logits: Tensor<5>, targets: impl Into<RegionTargets>) -> LossParts {
         let targets = targets.into();
         #[cfg(feature = "cuda")]
-        if cuda::scores_regions(&logits) {
+        if targets.softened.is_none() && cuda::scores_regions(&logits) {
             return self.region_loss_on_cuda(logits, targets);
         }
         let scores = self.soft_dice(sigmoid(logits.clone()), &targets); // [b or 1, k]
@@ -84,7 +88,7 @@ impl DiceBceLoss {
             denominator_epsilon,
             has_weights: targets.counted.is_some(),
         };
-        let RegionTargets { members, counted } = targets;
+        let RegionTargets { members, counted, .. } = targets;
         let [total, dice, bce, regions] = cuda::region_loss(logits, members, counted, settings);
         LossParts { total, dice, bce, regions, aux_losses: Vec::new() }
     }
@@ -113,13 +117,25 @@ impl DiceBceLoss {
     /// end: `max(x, 0) - x g + ln(1 + e^-|x|)`.
     fn cross_entropy(&self, logits: Tensor<5>, targets: &RegionTargets) -> Tensor<1> {
         let regions = logits.dims()[1];
-        let tail = logits.clone().abs().neg().exp().log1p();
-        // No ReLU, whose slope at 0 is 0: logits are 0 where no feature fires and the bias is as drawn.
-        let above = (logits.clone().detach().sign() + 1.0) * 0.5;
-        let entropy = logits.clone() * above - logits * targets.members.clone() + tail;
+        let entropy = match &targets.softened {
+            None => voxel_entropy(logits, targets.members.clone()),
+            Some(SoftenedMembers { members, temperatures }) => {
+                let temperatures = temperatures.clone().expand(logits.dims());
+                voxel_entropy(logits / temperatures.clone(), members.clone())
+                    * temperatures.square()
+            }
+        };
         let mean = targets.mean_over_counted(entropy);
         if self.region_sum { mean * regions as f64 } else { mean }
     }
+}
+
+/// Binary cross-entropy of each voxel's logit and membership.
+fn voxel_entropy(logits: Tensor<5>, members: Tensor<5>) -> Tensor<5> {
+    let tail = logits.clone().abs().neg().exp().log1p();
+    // No ReLU, whose slope at 0 is 0: logits are 0 where no feature fires and the bias is as drawn.
+    let above = (logits.clone().detach().sign() + 1.0) * 0.5;
+    logits.clone() * above - logits * members + tail
 }
 
 #[cfg(test)]
@@ -163,6 +179,42 @@ mod tests {
         let parts = DiceBceLoss::default().region_loss(constant(-16.0, shape), none);
         let exact = (-16.0f64).exp().ln_1p();
         assert!((f64::from(read(&parts.bce)) / exact - 1.0).abs() < 1e-5);
+    }
+
+    /// A teacher sure to 0.8 is sure to 2/3 at temperature 2: sqrt(0.8) : sqrt(0.2) = 2 : 1.
+    #[test]
+    fn at_a_temperature_entropy_and_slope_are_those_of_hinton() {
+        let device = Device::flex().autodiff();
+        let place = |values: Vec<f32>, shape: [usize; 5]| {
+            Tensor::<5>::from_data(TensorData::new(values, shape), &device)
+        };
+        let shape = [2, 1, 1, 1, 2];
+        // The first sample has a teacher's probabilities, the second its own labels.
+        let softened = SoftenedMembers {
+            members: place(vec![2.0 / 3.0, 2.0 / 3.0, 0.0, 1.0], shape),
+            temperatures: place(vec![2.0, 1.0], [2, 1, 1, 1, 1]),
+        };
+        let members = place(vec![0.8, 0.8, 0.0, 1.0], shape);
+        let targets = RegionTargets { softened: Some(softened), ..members.clone().into() };
+        let logits = place(vec![0.0, 4.0f32.ln(), 0.0, 2.0], shape).require_grad();
+        let loss = DiceBceLoss::default();
+        let entropy = loss.cross_entropy(logits.clone(), &targets);
+        // Logit ln 4 at temperature 2 is ln 2, of which the sigmoid is 2/3, as the target's.
+        let (two, three) = (2.0f64.ln(), 3.0f64.ln());
+        let softened = [4.0 * two, 4.0 * (three - 2.0 / 3.0 * two)];
+        let expected = (softened[0] + softened[1] + two + (-2.0f64).exp().ln_1p()) / 4.0;
+        assert!((f64::from(read(&entropy)) - expected).abs() < 1e-6);
+        let [parts, plain] =
+            [targets, members.into()].map(|targets| loss.region_loss(logits.clone(), targets));
+        assert_eq!(read(&parts.dice), read(&plain.dice), "Dice is of temperature 1");
+        assert_eq!(read(&parts.bce), read(&entropy));
+
+        let slopes: Vec<f32> =
+            logits.grad(&entropy.backward()).unwrap().into_data().try_to_vec().unwrap();
+        let expected = [2.0 * (0.5 - 2.0 / 3.0), 0.0, 0.5, -1.0 / (1.0 + 2.0f32.exp())];
+        for (slope, expected) in slopes.iter().zip(expected) {
+            assert!((slope - expected / 4.0).abs() < 1e-7, "{slope} {expected}");
+        }
     }
 
     #[test]
@@ -231,7 +283,7 @@ mod tests {
                 deep_supervision: vec![SideOutput { logits: coarse, weight: 0.5 }],
                 ..Output::of_logits(logits)
             };
-            read(&config.total_loss(output, RegionTargets { members, counted }).total)
+            read(&config.total_loss(output, RegionTargets { counted, ..members.into() }).total)
         };
         let masked = total(label::IGNORE, 0.3, true);
         assert_eq!(masked, total(label::IGNORE, -9.0, true));
@@ -254,8 +306,8 @@ mod tests {
         };
         assert!((masked - half).abs() < 1e-5, "{masked} {half}");
         let everything = RegionTargets {
-            members: constant(0.0, [1, 3, 2, 2, 2]),
             counted: Some(constant(0.0, [1, 1, 2, 2, 2])),
+            ..constant(0.0, [1, 3, 2, 2, 2]).into()
         };
         let parts = config.region_loss(constant(0.5, [1, 3, 2, 2, 2]), everything);
         assert!(read(&parts.total).is_finite() && read(&parts.bce) == 0.0);

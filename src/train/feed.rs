@@ -10,10 +10,11 @@ use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
 use crate::buffers::PooledBuffer;
 use crate::nets::{Precision, convert_images};
-use crate::pipeline::Batch;
+use crate::pipeline::{Annotations, Batch};
 use crate::telemetry::catalog;
+use crate::train::region_targets::targets_of_shares;
 use crate::train::{RegionTargets, counted_voxels, region_targets};
-use crate::volume::{CERTAIN, CaseId, Modality, ModalitySet, Region, RegionSet, Split, Targets};
+use crate::volume::{CaseId, Modality, ModalitySet, Region, RegionSet, Split, Targets};
 
 /// Batch on the device, or in transfer.
 pub struct DeviceBatch {
@@ -38,7 +39,12 @@ pub enum BatchTargets {
     /// Canonical labels `[b, d, h, w]`.
     Labels(Tensor<4, Int>),
     /// Region probabilities in 255ths `[b, 3, d, h, w]`.
-    Shares(Tensor<5, Int>),
+    Shares {
+        /// Probabilities.
+        shares: Tensor<5, Int>,
+        /// Temperature of each sample, `[b, 1, 1, 1, 1]`; absent where all are 1.
+        temperatures: Option<Tensor<5>>,
+    },
 }
 
 impl BatchTargets {
@@ -49,8 +55,11 @@ impl BatchTargets {
             Self::Labels(labels) => RegionTargets {
                 counted: has_ignored.then(|| counted_voxels(labels.clone())),
                 members: region_targets(regions, labels),
+                softened: None,
             },
-            Self::Shares(shares) => (shares.float() / f32::from(CERTAIN)).into(),
+            Self::Shares { shares, temperatures } => {
+                targets_of_shares(shares.float(), temperatures)
+            }
         }
     }
 }
@@ -73,6 +82,7 @@ pub struct BatchFeed {
 
 impl BatchFeed {
     /// Starts the transfer of `batches` to `device`: the run's modalities, widened to `precision` there.
+    /// `annotations` tell which samples have a teacher's labels, and at which temperature.
     ///
     /// # Errors
     /// If the system refuses the thread.
@@ -81,10 +91,18 @@ impl BatchFeed {
         device: Device,
         modalities: ModalitySet,
         precision: Precision,
+        annotations: Option<Annotations>,
     ) -> Result<Self, Fault> {
         let split = Split::Train.name();
+        let softening = annotations.filter(|own| !own.temperature().is_one());
         let batches = batches.map_on_thread("upload", move |batch| {
-            upload_batch(batch, &device, modalities, precision)
+            let mut uploaded = upload_batch(batch, &device, modalities, precision);
+            if let (BatchTargets::Shares { temperatures, .. }, Some(annotations)) =
+                (&mut uploaded.truth, &softening)
+            {
+                *temperatures = Some(sample_temperatures(annotations, &uploaded.cases, &device));
+            }
+            uploaded
         })?;
         Ok(Self {
             batches,
@@ -137,7 +155,8 @@ pub fn upload_batch(
         }
         Targets::Soft => {
             let by_voxel = Tensor::<5, Int>::from_data(labels, whole);
-            BatchTargets::Shares(by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32))
+            let shares = by_voxel.permute([0, 4, 1, 2, 3]).cast(DType::I32);
+            BatchTargets::Shares { shares, temperatures: None }
         }
     };
     DeviceBatch {
@@ -155,6 +174,16 @@ pub fn upload_batch(
         cases: batch.provenance.into_iter().map(|one| one.case).collect(),
         starved: Duration::ZERO,
     }
+}
+
+/// Temperature of each sample, `[b, 1, 1, 1, 1]`: the teacher's, or 1 of a case's own labels.
+fn sample_temperatures(annotations: &Annotations, cases: &[CaseId], device: &Device) -> Tensor<5> {
+    let of_case = |case: &CaseId| match annotations.is_annotated(case) {
+        true => annotations.temperature().value() as f32,
+        false => 1.0,
+    };
+    let values: Vec<f32> = cases.iter().map(of_case).collect();
+    Tensor::from_data(TensorData::new(values, [cases.len(), 1, 1, 1, 1]), device)
 }
 
 /// Channels `[b, c, d, h, w]` of some modalities out of those of all.

@@ -53,6 +53,11 @@ fn insert_losses(section: &mut Schema) {
 }
 
 impl LossConfig {
+    /// True if it is the paper's loss.
+    pub fn is_shipped(&self) -> bool {
+        is_shipped(&self.name)
+    }
+
     /// Builds the loss.
     ///
     /// # Errors

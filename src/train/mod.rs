@@ -23,7 +23,7 @@ pub use dice_bce::DiceBceLoss;
 pub use loss::LossConfig;
 pub use plateau::Plateau;
 pub use region_loss::{LossEntry, LossParts, RegionLoss, TrainingLoss, list_losses, register_loss};
-pub use region_targets::{RegionTargets, counted_voxels, region_targets};
+pub use region_targets::{RegionTargets, SoftenedMembers, counted_voxels, region_targets};
 pub use schedule::{Schedule, SchedulePosition};
 pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};
 pub use skips::SkipQueue;

@@ -15,6 +15,12 @@ pub struct TrainerConfig {
     #[schemars(range(min = 1, max = 1 << 30), extend("x-unit" = "epochs"))]
     #[default(280)]
     pub epochs: u64,
+    /// Epochs after which the run pauses: it leaves a checkpoint, ends with exit code 75, and goes on where
+    /// `--resume` gives another number. Its learning rates stay those of all its epochs. 0 for never.
+    // Left out where it is 0: fingerprints of runs before it was there stay theirs.
+    #[serde(skip_serializing_if = "is_never")]
+    #[schemars(range(max = 1 << 30), extend("x-unit" = "epochs", "default" = 0, "x-decides" = false))]
+    pub pause_after: u64,
     /// Steps in an epoch; 0 for as many as visit every case's patches once.
     #[schemars(range(max = 1 << 30), extend("x-unit" = "steps"))]
     pub steps_per_epoch: u64,
@@ -57,6 +63,11 @@ pub struct TrainerConfig {
     pub checkpoint: CheckpointConfig,
     /// Validation intervals.
     pub validation: ValidationConfig,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_never(epochs: &u64) -> bool {
+    *epochs == 0
 }
 
 /// Policy for a step that is not finite; such a step never changes the weights.

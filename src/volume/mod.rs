@@ -14,6 +14,7 @@ mod region;
 mod region_names;
 mod region_set;
 mod targets;
+mod temperature;
 mod voxels;
 
 pub use case::{
@@ -38,4 +39,5 @@ pub use targets::{
     CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,
     quantise_probability,
 };
+pub use temperature::Temperature;
 pub use voxels::Voxels;

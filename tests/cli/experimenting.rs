@@ -44,6 +44,9 @@ settings = { model = { name = "unet", settings = { base_width = 2, levels = 2 } 
 [[network]]
 name = "wide"
 settings = { model = { name = "unet", settings = { base_width = 3, levels = 2 } } }
+
+[[student]]
+name = "distilled"
 "#;
 
 const LINE: &str = "experiment study.toml --json --out";
@@ -55,7 +58,7 @@ fn desk() -> Desk {
 }
 
 /// The steps of a study's journal with that event, as `kind subject`.
-fn steps(desk: &Desk, out: &str, event: &str) -> Vec<String> {
+pub(crate) fn steps(desk: &Desk, out: &str, event: &str) -> Vec<String> {
     let lines = desk.json_lines(&format!("{out}/steps.jsonl"));
     let word = |line: &Value, key: &str| line[key].as_str().unwrap().to_string();
     let own = lines.iter().filter(|line| line["event"] == event);
@@ -79,7 +82,7 @@ fn has_checkpoint(desk: &Desk, out: &str, step: &str) -> bool {
 }
 
 /// Waits until a step of this kind is under way, and kills the process as it stands.
-fn kill_in(desk: &Desk, mut process: Process, out: &str, step: &str) {
+pub(crate) fn kill_in(desk: &Desk, mut process: Process, out: &str, step: &str) {
     process.wait_for(step, || {
         let (now, _) = last_event(desk, out).filter(|(now, _)| now.starts_with(step))?;
         (!now.starts_with("train") || has_checkpoint(desk, out, &now)).then_some(())
@@ -135,7 +138,7 @@ fn what_is_done_is_kept_and_what_has_changed_is_done() {
     assert_eq!(trained("kept").len(), 0);
     desk.run(&format!("{LINE} out")).ok();
     assert_eq!((trained("begun").len(), trained("kept").len()), (5, 5));
-    let soft = format!("{LINE} out --set student.targets=soft");
+    let soft = format!("{LINE} out --set student=[{{targets=\"soft\"}}]");
     let report = desk.run(&soft).ok().json();
     assert_eq!(trained("begun").len(), 6, "only the student is another");
     assert_eq!(trained("begun")[5].split(' ').nth(1), Some("distilled"));
@@ -157,57 +160,6 @@ fn two_seeds_are_averaged_by_case() {
 }
 
 #[test]
-fn the_papers_own_protocol_can_be_planned_without_its_data() {
-    let desk = Desk::new();
-    let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/paper/table1.toml");
-    let line = format!("experiment --plan {configs}");
-    let text = desk.run(&line).ok().stdout;
-    let told = "592 labelled cases expected: 335 training, 66 validation and 191 test cases";
-    assert!(text.contains(told), "{text}");
-    let measure = "gliaflow bench-step --model unet --patch 128x128x128 --batch 2 --config ";
-    let unet = configs.replace("table1", "unet");
-    assert!(text.contains(&format!("{measure}{unet} --json")), "{text}");
-    let plan = desk.run(&format!("{line} --json")).ok().json();
-    let parts = &plan["parts"];
-    assert_eq!((&parts["validation_scored"], &parts["test_scored"]), (&33.into(), &153.into()));
-    let train = &plan["steps"][1];
-    assert_eq!(train["step"], "train unet");
-    assert_eq!(train["steps"], 280 * 168);
-    assert_eq!(train["seconds"], Value::Null);
-    assert!(desk.names(".").is_empty(), "a plan writes nothing");
-}
-
-#[test]
-fn the_papers_protocol_can_be_planned_within_one_year() {
-    let desk = Desk::new();
-    for (year, told) in [
-        (2018, "285 labelled cases expected: 161 training, 32 validation and 92 test cases"),
-        (2019, "335 labelled cases expected: 190 training, 37 validation and 108 test cases"),
-    ] {
-        let configs = format!("{}/configs/paper/{year}/table1.toml", env!("CARGO_MANIFEST_DIR"));
-        let text = desk.run(&format!("experiment --plan {configs}")).ok().stdout;
-        assert!(text.contains(told), "{text}");
-    }
-}
-
-#[test]
-fn a_plan_takes_measured_steps_into_account() {
-    let desk = desk();
-    let measure = "bench-step --model unet --device cpu --patch 16 --batch 2 --steps 1 --warmup 0 \
-        --set model.settings={base_width=2,levels=2} --json";
-    let measured = desk.run(measure).ok().stdout;
-    std::fs::write(desk.path("narrow.json"), &measured).unwrap();
-    let plan = desk.run("experiment study.toml --plan --times narrow.json --json").ok().json();
-    let seconds: f64 =
-        serde_json::from_str::<Value>(&measured).unwrap()["seconds_per_step"].as_f64().unwrap();
-    let train = &plan["steps"][1];
-    let steps = train["steps"].as_u64().unwrap() as f64;
-    assert!(train["seconds"].as_f64().unwrap() >= steps * seconds, "{train}");
-    let named = plan["unmeasured"][0].as_str().unwrap();
-    assert!(named.starts_with("wide: say --measure"), "{named}");
-}
-
-#[test]
 fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
     let desk = desk();
     let refused = |set: &str, words: &[&str]| {
@@ -215,7 +167,9 @@ fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
         desk.run(&line).exits(2).complains_of(words);
         assert!(!desk.path("out").exists());
     };
-    refused("student.network=nobody", &["study.toml", "nobody", "student.network"]);
+    refused("student=[{network=\"nobody\"}]", &["study.toml", "nobody", "student.network"]);
+    refused("student=[{teacher=\"nobody\"}]", &["student.teacher", "nobody", "narrow, wide"]);
+    refused("student=[]", &["labelled_fractions", "[[student]]"]);
     refused("ensemble.members=[\"x\"]", &["ensemble.members", "`x`"]);
     refused("base.train.epochs=0", &["train.epochs"]);
     refused("base.crop.patch=[15,16,16]", &["multiple"]);
@@ -223,9 +177,11 @@ fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
     refused("seeds=9000000000000000000", &["seeds", "write 1 to 1000"]);
     for weight in ["nan", "inf", "0.0", "-1.0"] {
         refused(&format!("ensemble.weights=[{weight},1.0]"), &["ensemble.weights"]);
-        refused(&format!("student.share={weight}"), &["student.share", "between 0 and 1"]);
+        let student = format!("student=[{{share={weight}}}]");
+        refused(&student, &["student.share", "between 0 and 1"]);
     }
     refused("labelled_fractions=[1.5]", &["labelled_fractions", "1.5"]);
-    refused("student.targets=medium", &["student.targets", "medium"]);
+    refused("student=[{targets=\"medium\"}]", &["medium"]);
+    refused("student.targets=soft", &["student"]);
     refused("nonsense=1", &["nonsense"]);
 }

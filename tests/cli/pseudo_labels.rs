@@ -163,6 +163,46 @@ fn soft_targets_train_resume_exactly_and_replay() {
 }
 
 #[test]
+fn a_student_learns_at_its_teachers_temperature_and_at_no_other() {
+    let desk = taught();
+    let plain = desk.run("label --run teacher --soft --json").ok().json();
+    let report = desk.run("label --run teacher --soft --temperature 4 --json").ok().json();
+    assert_eq!((&report["targets"], &report["temperature"]), (&"soft".into(), &4.0.into()));
+    assert_ne!(report["teacher"], plain["teacher"], "another temperature is another teacher");
+    assert_eq!(report["quality"], plain["quality"], "the labels stay");
+    let bytes: Vec<Vec<u8>> =
+        annotations(&desk).iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let between =
+        |bytes: &[u8]| bytes[4096..].iter().filter(|byte| (1..255).contains(*byte)).count();
+    let counts: Vec<usize> = bytes.iter().map(|bytes| between(bytes)).collect();
+    assert!(counts.iter().any(|count| *count != counts[0]), "softened as if it were not");
+
+    let train = |report: &Value, rest: &str, run: &str| {
+        let pseudo = by(report, &format!(",share=0.5{rest}"));
+        format!("train {TINY} {PARTS} {pseudo} --data data --run {run} --json")
+    };
+    let refused = desk.run(&train(&report, ",temperature=3", "other")).exits(3);
+    refused.complains_of(&["data.pseudo.temperature", "is 3", "at 4"]);
+    desk.run(&train(&report, "", "none")).exits(3).complains_of(&["data.pseudo.temperature"]);
+    let softened = desk.run(&train(&report, ",temperature=4", "softened")).ok().json();
+    assert!(softened["pseudo_labelled_cases"].as_u64() > Some(0));
+    desk.run(&train(&plain, "", "plain")).ok();
+    let loss = |run: &str| {
+        let mut lines = desk.json_lines(&format!("{run}/events.jsonl"));
+        lines.retain(|line| line["event"] == "step");
+        (
+            lines[0]["samples"].clone(),
+            lines[0]["bce"].as_f64().unwrap(),
+            lines[0]["dice_loss"].as_f64().unwrap(),
+        )
+    };
+    let (softened, plain) = (loss("softened"), loss("plain"));
+    assert_eq!(softened.0, plain.0, "the same samples");
+    assert!(softened.1 > 1.5 * plain.1, "entropy at 4 counts 16 times: {} {}", softened.1, plain.1);
+    assert!((softened.2 - plain.2).abs() < 0.02, "Dice is of temperature 1");
+}
+
+#[test]
 fn a_student_without_its_teachers_labels_does_not_begin() {
     let desk = taught();
     let report = desk.run("label --run teacher --json").ok().json();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::{F64, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::base::{CaseError, Fingerprint, Reason};
@@ -15,7 +15,7 @@ use crate::cache::map::{MappedCase, MappedFile, check_all};
 use crate::cache::parse::{self, FileFlaw};
 use crate::cache::small_sections::{ForegroundRanges, parse_foreground};
 use crate::cache::{Annotation, AnnotationVoxels, AnnotationVoxelsView, ForegroundView};
-use crate::volume::{Box3, CaseId, MAX_REGIONS, Targets, case_id_problem};
+use crate::volume::{Box3, CaseId, MAX_REGIONS, Targets, Temperature, case_id_problem};
 
 /// Version of the format that is written.
 const VERSION: u32 = 1;
@@ -49,9 +49,12 @@ struct AnnotationHeader {
     id: [u8; MAX_ID_BYTES],
     /// Regions of the foreground index; 0 in files of before, which have three.
     regions: u8,
-    reserved_b: [u8; 207],
+    reserved_b: [u8; 7],
+    /// Temperature of probabilities; 0 where it is 1.
+    temperature: F64,
+    reserved_c: [u8; 192],
     sections: [SectionRecord; MAX_SECTIONS],
-    reserved_c: [u8; 3324],
+    reserved_d: [u8; 3324],
     checksum: U32,
 }
 
@@ -93,6 +96,9 @@ pub(super) fn compose_annotation(
         EARLIER_REGIONS => 0,
         regions => regions as u8,
     };
+    if !annotation.temperature.is_one() {
+        first.temperature = F64::new(annotation.temperature.value());
+    }
     let name = annotation.id.as_str().as_bytes();
     first.id_bytes = name.len() as u8;
     first.id[..name.len()].copy_from_slice(name);
@@ -121,6 +127,8 @@ pub struct MappedAnnotation {
     pub brain: Box3,
     /// Kind of target.
     pub targets: Targets,
+    /// Temperature of probabilities; 1 of labels.
+    pub temperature: Temperature,
     map: MappedFile,
     voxels: Range<usize>,
     foreground: ForegroundRanges,
@@ -213,6 +221,7 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
         teacher: Fingerprint(first.teacher),
         brain: Box3 { start: first.brain_start.map(|corner| corner.get() as usize), dims },
         targets,
+        temperature: parse_temperature(first.temperature.get())?,
         voxels: parse::section_range(
             &sections,
             kind,
@@ -220,6 +229,13 @@ fn parse_annotation(path: &Path, map: MappedFile) -> Result<MappedAnnotation, Fi
         )?,
         foreground: parse_foreground(&map, &sections, dims.voxel_count(), regions)?,
         map,
+    })
+}
+
+fn parse_temperature(stored: f64) -> Result<Temperature, FileFlaw> {
+    let number = if stored == 0.0 { Temperature::ONE.value() } else { stored };
+    Temperature::new(number).ok_or_else(|| {
+        FileFlaw::bad_format("temperature", format!("{stored}, not 1 to {}", Temperature::MAX))
     })
 }
 
@@ -239,6 +255,7 @@ mod tests {
         assert_eq!(offset_of!(AnnotationHeader, preprocess), 72);
         assert_eq!(offset_of!(AnnotationHeader, teacher), 88);
         assert_eq!(offset_of!(AnnotationHeader, id), 104);
+        assert_eq!(offset_of!(AnnotationHeader, temperature), 312);
         assert_eq!(offset_of!(AnnotationHeader, sections), 512);
         assert_eq!(offset_of!(AnnotationHeader, checksum), 4092);
     }

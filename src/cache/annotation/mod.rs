@@ -12,7 +12,7 @@ use crate::base::Fingerprint;
 use crate::cache::MappedCase;
 use crate::cache::brain_box::SplitLabels;
 use crate::cache::foreground::{Foreground, index_foreground};
-use crate::volume::{Box3, CaseId, RegionProbabilities, Targets, most_likely_label};
+use crate::volume::{Box3, CaseId, RegionProbabilities, Targets, Temperature, most_likely_label};
 
 pub use self::file::MappedAnnotation;
 pub(super) use self::store::{file_names, has_its_case};
@@ -67,7 +67,7 @@ impl AnnotationVoxels {
 }
 
 /// Content of an annotation file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
     /// The case.
     pub id: CaseId,
@@ -81,6 +81,8 @@ pub struct Annotation {
     pub brain: Box3,
     /// The voxels.
     pub voxels: AnnotationVoxels,
+    /// Temperature that probabilities were softened with; 1 of labels.
+    pub temperature: Temperature,
     /// Foreground index of the annotated regions.
     pub foreground: Vec<Foreground>,
 }
@@ -111,6 +113,13 @@ impl Annotation {
             brain: case.brain_box(),
             foreground: index_foreground(case.indexed_regions(), &labels, case.fingerprint(), cap),
             voxels,
+            temperature: Temperature::ONE,
         }
+    }
+
+    /// Records the temperature that the probabilities were softened with.
+    #[must_use]
+    pub fn at_temperature(self, temperature: Temperature) -> Self {
+        Self { temperature, ..self }
     }
 }

@@ -12,8 +12,9 @@ use crate::cache::PreprocessConfig;
 use crate::quality::{ForegroundRule, QualityPolicy};
 use crate::resampling::{Interpolation, MAX_SPACING_MM, MIN_SPACING_MM};
 use crate::run::config::patients::PatientRule;
+use crate::run::config::pseudo::PseudoConfig;
 use crate::volume::{
-    Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, RunChannels, SplitShares, Targets,
+    Fold, LabelScheme, MissingModality, ModalitySet, RegionNames, RunChannels, SplitShares,
 };
 
 /// Dataset, cache and split of a run.
@@ -82,7 +83,7 @@ pub struct DataConfig {
     )]
     pub held_out: Option<f64>,
     /// Fold of a cross-validation, such as `0/5`, in place of `held_out`; or one of the folds of
-    /// `split`.
+    /// `split`. Beside `shares` test and hidden labels stay theirs, and all others are divided into folds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub fold: Option<Fold>,
@@ -153,23 +154,6 @@ pub struct DataConfig {
     /// Channels that these settings name.
     #[serde(skip)]
     pub channels: RunChannels,
-}
-
-/// Pseudo-labels of the unlabelled cases in training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PseudoConfig {
-    /// The teacher's fingerprint, as `gliaflow label` prints it.
-    #[schemars(with = "String")]
-    pub teacher: Fingerprint,
-    /// Hard labels, or probabilities.
-    #[serde(default)]
-    pub targets: Targets,
-    /// Share of samples from pseudo-labelled cases; if absent, cases are drawn alike (Lachinov et
-    /// al.).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub share: Option<f64>,
 }
 
 impl DataConfig {

@@ -9,6 +9,7 @@ mod known_settings;
 pub mod layers;
 pub mod model;
 pub mod patients;
+pub mod pseudo;
 mod registered;
 mod resources;
 pub mod splitting;
@@ -245,16 +246,7 @@ impl RunConfig {
             check_frozen_parts(&self.train.freeze, &blueprint.parameter_shapes())?;
         }
         blueprint.fits_patch(self.crop.patch)?;
-        if self.data.pseudo.is_some() && !self.loader.cached {
-            let problem = "impossible with data.pseudo, which lies in the cache";
-            let way_out = "set loader.cached = true";
-            return Err(ConfigError::new("loader.cached", false, problem, way_out));
-        }
-        if self.targets() == Targets::Soft && !self.data.channels.regions.is_brats() {
-            let way_out = "label with hard targets, or train on ET, TC and WT";
-            let problem = "probabilities of regions other than ET, TC and WT, which are not kept";
-            return Err(ConfigError::new("data.pseudo.targets", "soft", problem, way_out));
-        }
+        self.check_pseudo()?;
         // What a case in memory takes is known when the cases are.
         self.loader.plan_memory_for(self.targets(), self.crop.patch, Footprint::Mapped).map(drop)
     }
