@@ -5,13 +5,14 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use gliaflow::buffers::PooledBuffer;
+use gliaflow::buffers::BatchBuffer;
 use half::f16;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::dlpack;
+use crate::pooled::PooledBuffer;
 
 /// Type of an array's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,10 @@ impl ElementType {
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its drop")]
 enum PoolMemory {
+    BatchImages(BatchBuffer<f16>),
+    BatchLabels(BatchBuffer<u8>),
     Float16(PooledBuffer<f16>),
     Float32(PooledBuffer<f32>),
-    UInt8(PooledBuffer<u8>),
 }
 
 /// Memory of an array. The last reference, Python's or a consumer's of DLPack, returns it to its pool.
@@ -96,10 +98,18 @@ impl From<PooledBuffer<f32>> for ArrayMemory {
     }
 }
 
-impl From<PooledBuffer<u8>> for ArrayMemory {
-    fn from(mut values: PooledBuffer<u8>) -> Self {
-        let (address, bytes) = (NonNull::from(values.as_mut_slice()).cast(), values.len());
-        let held = PoolMemory::UInt8(values);
+impl From<BatchBuffer<f16>> for ArrayMemory {
+    fn from(mut values: BatchBuffer<f16>) -> Self {
+        let (address, bytes) = (NonNull::from(&mut *values).cast(), 2 * values.len());
+        let held = PoolMemory::BatchImages(values);
+        Self { address, bytes, element: ElementType::Float16, _held: held }
+    }
+}
+
+impl From<BatchBuffer<u8>> for ArrayMemory {
+    fn from(mut values: BatchBuffer<u8>) -> Self {
+        let (address, bytes) = (NonNull::from(&mut *values).cast(), values.len());
+        let held = PoolMemory::BatchLabels(values);
         Self { address, bytes, element: ElementType::UInt8, _held: held }
     }
 }

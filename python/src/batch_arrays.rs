@@ -1,12 +1,13 @@
 //! Arrays of a batch, as Python asked for them. What needs no other form keeps its memory.
 
-use gliaflow::buffers::{BufferPool, PooledBuffer};
+use gliaflow::buffers::{BatchBuffer, BufferPool};
 use gliaflow::volume::{Dims, Modality, RunChannels, label};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::Deserialize;
 
 use crate::array::Array;
+use crate::pooled::PooledBuffer;
 
 /// Batch buffers kept for reuse, as in the loader.
 const BUFFERS_KEPT: usize = 8;
@@ -56,18 +57,21 @@ impl BatchForm {
     }
 
     /// Array of images `[b, c, d, h, w]` with the dataset's modalities, of images with all of them.
-    pub(crate) fn image_array(&self, images: PooledBuffer<f16>, dims: Dims) -> Array {
+    pub(crate) fn image_array(&self, images: BatchBuffer<f16>, dims: Dims) -> Array {
         let modalities = self.channels.modalities;
         let Dims([d, h, w]) = dims;
         let samples = images.len() / (Modality::COUNT * dims.voxel_count());
         let shape = [samples, modalities.len(), d, h, w];
-        let images = match modalities.is_all() {
-            true => images,
-            false => self.select_modalities(&images, dims),
-        };
+        if modalities.is_all() {
+            return match self.image {
+                ImageType::Float16 => Array::new(images, &shape),
+                ImageType::Float32 => Array::new(self.to_singles(&images), &shape),
+            };
+        }
+        let chosen = self.select_modalities(&images, dims);
         match self.image {
-            ImageType::Float16 => Array::new(images, &shape),
-            ImageType::Float32 => Array::new(self.to_singles(&images), &shape),
+            ImageType::Float16 => Array::new(chosen, &shape),
+            ImageType::Float32 => Array::new(self.to_singles(&chosen), &shape),
         }
     }
 
@@ -97,7 +101,7 @@ impl BatchForm {
     }
 
     /// Array of canonical labels `[b, d, h, w]` as Python asked for it.
-    pub(crate) fn label_array(&self, labels: PooledBuffer<u8>, dims: Dims) -> Array {
+    pub(crate) fn label_array(&self, labels: BatchBuffer<u8>, dims: Dims) -> Array {
         let Dims([d, h, w]) = dims;
         let samples = labels.len() / dims.voxel_count();
         match self.label {

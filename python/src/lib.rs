@@ -8,6 +8,7 @@ mod errors;
 mod loader;
 mod loader_settings;
 mod loader_thread;
+mod pooled;
 mod scoring;
 
 use pyo3::prelude::*;

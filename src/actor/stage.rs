@@ -126,7 +126,7 @@ pub trait Sink: Send + 'static {
     type Out: Send + 'static;
 
     /// Takes one outcome; may complete an output. The item's ticket is free once this returns, so
-    /// memory that the tickets bound must not be kept: copy what is needed and drop the rest.
+    /// what is kept of an item is counted with the outputs, not with the tickets.
     fn accept_outcome(&mut self, outcome: Outcome<Self::In>) -> Option<Self::Out>;
 
     /// Returns what is left at the end, such as a partial batch. Not called after an abort.

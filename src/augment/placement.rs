@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crate::augment::Matrix3;
-use crate::volume::Dims;
+use crate::volume::{Box3, Dims};
 
 /// Fraction bits of fixed-point positions.
 pub(super) const FRACTION_BITS: u32 = 40;
@@ -50,6 +50,8 @@ pub(super) struct RowRay {
 /// Row of a patch that is only translated and mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AlignedRow {
+    /// Place of the row in the brain box, `[z, y]`.
+    pub(super) line: [usize; 2],
     /// Voxels of the brain box.
     pub(super) source: Range<usize>,
     /// First voxel of the patch's row that they fill.
@@ -161,7 +163,8 @@ impl Placement {
         let length = (high - low) as usize;
         let first = if reversed[2] { dims.0[2] - left - length } else { left };
         let start = self.brain.offset_from_zyx([from_z, from_y, low as usize]);
-        Some(AlignedRow { source: start..start + length, first, reversed: reversed[2] })
+        let source = start..start + length;
+        Some(AlignedRow { line: [from_z, from_y], source, first, reversed: reversed[2] })
     }
 }
 
@@ -179,6 +182,17 @@ impl RowRay {
     /// Voxels below `width` whose eight neighbours are all inside.
     pub(super) fn interior_voxels(&self, width: usize, brain: Dims) -> Range<usize> {
         self.voxels_between(width, |axis| (0, (brain.0[axis] as i64 - 1) * ONE))
+    }
+
+    /// Voxels below `width` whose nearest voxel lies in `part` of a box.
+    pub(super) fn voxels_nearest_to(&self, width: usize, part: Box3) -> Range<usize> {
+        if part.dims.0[0] == 0 {
+            return 0..0;
+        }
+        self.voxels_between(width, |axis| {
+            let start = part.start[axis] as i64 * ONE - ONE / 2;
+            (start, start + part.dims.0[axis] as i64 * ONE)
+        })
     }
 
     /// Voxels whose position is in `low..high` on every axis.
@@ -269,8 +283,9 @@ mod tests {
                 .aligned_row(0, 0)
         };
         // Patch places 1, 2, 3 show brain places 0, 1, 2; mirrored, they are places 2, 1, 0.
-        assert_eq!(run(1.0), Some(AlignedRow { source: 0..3, first: 1, reversed: false }));
-        assert_eq!(run(-1.0), Some(AlignedRow { source: 0..3, first: 0, reversed: true }));
+        let line = [0, 0];
+        assert_eq!(run(1.0), Some(AlignedRow { line, source: 0..3, first: 1, reversed: false }));
+        assert_eq!(run(-1.0), Some(AlignedRow { line, source: 0..3, first: 0, reversed: true }));
     }
 
     #[test]
@@ -290,12 +305,20 @@ mod tests {
             width in 1usize..20,
         ) {
             let (walk, brain) = (RowRay { start, step }, Dims(brain));
+            let part = Box3 { start: brain.0.map(|side| side / 2), dims: Dims([1, 2, brain.0[0]]) };
+            let labelled = walk.voxels_nearest_to(width, part);
             let (reach, interior) = (walk.covered_voxels(width, brain), walk.interior_voxels(width, brain));
             for x in 0..width {
                 let cells = walk.place_of(x).map(|place| place >> FRACTION_BITS);
                 let all = |low: i64, beyond: i64| (0..3).all(|axis| {
                     (low..brain.0[axis] as i64 + beyond).contains(&cells[axis])
                 });
+                let nearest = walk.place_of(x).map(|place| (place + ONE / 2) >> FRACTION_BITS);
+                let within = (0..3).all(|axis| {
+                    let from = part.start[axis] as i64;
+                    (from..from + part.dims.0[axis] as i64).contains(&nearest[axis])
+                });
+                prop_assert_eq!(labelled.contains(&x), within, "{} {:?}", x, nearest);
                 prop_assert_eq!(reach.contains(&x), all(-1, 0), "{} {:?}", x, cells);
                 prop_assert_eq!(interior.contains(&x), all(0, -1), "{} {:?}", x, cells);
             }

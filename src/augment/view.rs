@@ -4,7 +4,7 @@ use crate::cache::{
     AnnotationVoxelsView, CaseContents, IntensityScale, IntensityStats, MappedAnnotation,
     MappedCase, RawVoxel, TissueHistogram, TissueHistogramView,
 };
-use crate::volume::{Dims, Modality, RegionProbabilities};
+use crate::volume::{Box3, Dims, Modality, RegionProbabilities};
 
 /// Normalisation of one modality: the z-score of tissue is `factor * raw + offset`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +42,7 @@ pub enum TargetVoxels<'a> {
 pub struct CaseView<'a> {
     images: &'a [RawVoxel],
     truth: TargetVoxels<'a>,
+    labelled: Box3,
     dims: Dims,
     spacing_mm: [f64; 3],
     intensities: [IntensityNormalisation; Modality::COUNT],
@@ -86,7 +87,8 @@ impl<'a> CaseView<'a> {
         assert_eq!(targets, images.len(), "one target per place");
         assert!(i32::try_from(images.len()).is_ok(), "places fit 32 bits");
         let histograms = [TissueHistogramView::default(); Modality::COUNT];
-        Self { images, truth, dims, spacing_mm, intensities, histograms }
+        let labelled = Box3 { start: [0; 3], dims };
+        Self { images, truth, labelled, dims, spacing_mm, intensities, histograms }
     }
 
     /// CaseView with the histograms of its modalities, which are empty otherwise.
@@ -98,9 +100,16 @@ impl<'a> CaseView<'a> {
         Self { histograms, ..self }
     }
 
+    /// View whose targets are background outside of `labelled`, where they are not read.
+    #[must_use]
+    pub const fn with_labelled_box(self, labelled: Box3) -> Self {
+        Self { labelled, ..self }
+    }
+
     /// View of a case file with its own labels.
     pub fn of_mapped(case: &'a MappedCase) -> Self {
         Self::of_images(case, case.labels().map_or(TargetVoxels::Absent, TargetVoxels::Labels))
+            .with_labelled_box(case.labelled_box())
     }
 
     /// View of a case file with a teacher's annotation in place of its own labels.
@@ -159,6 +168,11 @@ impl<'a> CaseView<'a> {
             TargetVoxels::Labels(labels) => Some(labels),
             TargetVoxels::Absent | TargetVoxels::Shares(_) => None,
         }
+    }
+
+    /// Box in the brain box outside of which all targets are background.
+    pub const fn labelled_box(&self) -> Box3 {
+        self.labelled
     }
 
     /// Extent of the brain box.

@@ -1,12 +1,16 @@
 //! Floor 2: buffer pools. New memory of a case's or a patch's size costs as much in page faults as
 //! filling it does.
 
+mod batch_memory;
 mod case;
+mod part;
+mod part_pool;
 mod patch;
 mod pool;
-mod pooled;
 
+pub use batch_memory::{BatchLayout, BatchMemory, PlacedPatch};
 pub use case::CaseBuffers;
-pub use patch::{PatchBuffer, PatchBufferPool};
+pub use part::BufferPart;
+pub use part_pool::BatchBuffer;
+pub use patch::PatchBuffer;
 pub use pool::BufferPool;
-pub use pooled::PooledBuffer;

@@ -12,6 +12,7 @@ use zerocopy::FromBytes;
 use crate::base::fs::{self, AtPath, FileError};
 use crate::base::{CaseError, Fingerprint, Reason};
 use crate::cache::format::{PAGE, round_up_to_page};
+use crate::cache::labelled_box::find_labelled_box;
 use crate::cache::mapping_faults::MappingWatch;
 use crate::cache::parse::{CaseIndex, FileFlaw, Section, parse_case_file};
 use crate::cache::small_sections::ForegroundRanges;
@@ -45,6 +46,7 @@ pub struct MappedCase {
     index: CaseIndex,
     verify: Verify,
     touched: OnceLock<Result<(), CaseError>>,
+    labelled: OnceLock<Box3>,
 }
 
 impl MappedCase {
@@ -58,7 +60,8 @@ impl MappedCase {
         if verify == Verify::Full {
             check_all(&map, &index.sections).map_err(|flaw| flaw.into_case_error(path))?;
         }
-        Ok(Self { path: path.to_owned(), map, index, verify, touched: OnceLock::new() })
+        let path = path.to_owned();
+        Ok(Self { path, map, index, verify, touched: OnceLock::new(), labelled: OnceLock::new() })
     }
 
     /// Checks voxels and labels where [`Verify::Touch`] asks for it. Call it before reading them:
@@ -161,6 +164,12 @@ impl MappedCase {
     /// Canonical labels `[d, h, w]` of the box.
     pub fn labels(&self) -> Option<&[u8]> {
         self.index.labels.clone().map(|range| &self.map[range])
+    }
+
+    /// Smallest box around the voxels with a label, in the brain box; the first call reads all labels.
+    pub fn labelled_box(&self) -> Box3 {
+        let find = || find_labelled_box(self.labels().unwrap_or_default(), self.brain_box().dims);
+        *self.labelled.get_or_init(find)
     }
 
     /// Grid of the source files, if the case was resampled to another.

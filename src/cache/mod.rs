@@ -17,6 +17,7 @@ pub mod format;
 mod histogram;
 mod json_lines;
 mod known_places;
+mod labelled_box;
 mod map;
 mod mapping_faults;
 mod parse;

@@ -1,11 +1,11 @@
-//! Stage `augment`: renders a sample's patch in one pass into a pooled buffer.
+//! Stage `augment`: renders a sample's patch in one pass into its place in a batch.
 
 use crate::actor::Stage;
 use half::slice::HalfFloatSliceExt;
 
 use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan, RenderedPatch};
 use crate::base::CaseError;
-use crate::buffers::{PatchBuffer, PatchBufferPool};
+use crate::buffers::{BatchMemory, PatchBuffer, PlacedPatch};
 use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
 use crate::volume::Targets;
 
@@ -15,7 +15,7 @@ pub struct Augment {
     kernel: Kernel,
     background: Background,
     targets: Targets,
-    recycler: PatchBufferPool,
+    memory: Option<BatchMemory>,
     recovery: CaseRecovery,
     filtering: FilterMemory,
 }
@@ -34,7 +34,7 @@ impl Clone for Augment {
             kernel: self.kernel,
             background: self.background,
             targets: self.targets,
-            recycler: self.recycler.clone(),
+            memory: self.memory.clone(),
             recovery: self.recovery.clone(),
             filtering: FilterMemory::default(),
         }
@@ -42,16 +42,22 @@ impl Clone for Augment {
 }
 
 impl Augment {
-    /// Stage with the fastest kernel of this machine, rendering into buffers of `recycler`.
-    pub fn new(background: Background, recycler: PatchBufferPool) -> Self {
+    /// Stage with the fastest kernel of this machine, rendering each patch into memory of its own.
+    pub fn new(background: Background) -> Self {
         Self {
             kernel: Kernel::fastest_available(),
             background,
             targets: Targets::Hard,
-            recycler,
+            memory: None,
             recovery: CaseRecovery::default(),
             filtering: FilterMemory::default(),
         }
+    }
+
+    /// Renders planned samples into `memory`.
+    #[must_use]
+    pub fn with_memory(self, memory: BatchMemory) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// Recovers cases that are lost while a sample is rendered.
@@ -65,6 +71,13 @@ impl Augment {
     #[must_use]
     pub fn with_targets(self, targets: Targets) -> Self {
         Self { targets, ..self }
+    }
+
+    fn take_memory(&self, sample: &DrawnSample) -> PlacedPatch {
+        match (&self.memory, &sample.planned) {
+            (Some(memory), Some(planned)) => memory.take_place(planned.position),
+            _ => PatchBuffer::default().into(),
+        }
     }
 
     /// Renders the voxels of `sample` into `patch`.
@@ -119,7 +132,7 @@ impl Stage for Augment {
     type Out = Sample;
 
     fn process(&mut self, mut sample: DrawnSample) -> Result<Sample, CaseError> {
-        let mut patch = self.recycler.take(sample.window.dims, self.targets);
+        let mut patch = self.take_memory(&sample);
         let mut attempt = 0;
         loop {
             attempt += 1;

@@ -114,6 +114,13 @@ pub struct LoaderMemory {
     pub bytes: usize,
 }
 
+impl LoaderMemory {
+    /// Batches of `size` whose memory there may be, with those that the samples in flight are made in.
+    pub const fn batches_with_samples(&self, size: usize) -> usize {
+        self.batches + self.tickets.div_ceil(size)
+    }
+}
+
 impl LoaderWorkers {
     /// Threads of a stage by name; fused stages use the last one's.
     pub fn of_stage(&mut self, name: &str) -> Option<&mut usize> {
@@ -150,9 +157,10 @@ impl LoaderConfig {
 
     /// Plans the number of samples in flight within the memory budget.
     ///
-    /// Counted are a patch buffer per ticket, and its case where that is not mapped; `prefetch`
-    /// waiting batches, one in collate and one in the trainer. More tickets than keep every worker
-    /// fed twice over bring nothing, so that is the cap.
+    /// Counted are the batches that the tickets' samples are made in, and a case per ticket where that is
+    /// not mapped; `prefetch` waiting batches, one in collate and one in the trainer. Not counted is a
+    /// patch for each sample that was skipped a moment ago (`buffers/batch_memory.rs`). More tickets
+    /// than keep every worker fed twice over bring nothing, so that is the cap.
     ///
     /// # Errors
     /// If less than two batches' worth remains; says what to change.
@@ -201,9 +209,12 @@ impl LoaderConfig {
         };
         let batches = self.prefetch + 2;
         let fixed = batches * Batch::voxel_bytes(self.batch, patch, targets) + in_workers;
-        let each = PatchBuffer::bytes_for(patch, targets) + case;
+        let patch_bytes = PatchBuffer::bytes_for(patch, targets);
+        let bytes_with = |tickets: usize| {
+            fixed + tickets.next_multiple_of(self.batch) * patch_bytes + tickets * case
+        };
         let least = 2 * self.batch;
-        let needed = fixed + least * each;
+        let needed = bytes_with(least);
         let budget = self.memory_bytes();
         if needed > budget {
             let problem = format!(
@@ -216,8 +227,9 @@ impl LoaderConfig {
             return Err(ConfigError::new("loader.memory_mib", self.memory_mib, problem, way_out));
         }
         let useful = least.max(2 * threads + self.batch);
-        let tickets = ((budget - fixed) / each).min(useful);
-        Ok(LoaderMemory { tickets, batches, bytes: fixed + tickets * each })
+        let fitting = (least..=useful).rev().find(|tickets| bytes_with(*tickets) <= budget);
+        let tickets = fitting.unwrap_or(least);
+        Ok(LoaderMemory { tickets, batches, bytes: bytes_with(tickets) })
     }
 }
 
@@ -282,7 +294,7 @@ mod tests {
         let memory = |targets| config.plan_memory_for(targets, patch, Footprint::Mapped).unwrap();
         let [hard, soft] = [Targets::Hard, Targets::Soft].map(memory);
         assert_eq!((hard.tickets, hard.batches), (soft.tickets, soft.batches));
-        let patches = hard.tickets + hard.batches * config.batch;
+        let patches = hard.batches_with_samples(config.batch) * config.batch;
         assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxel_count());
     }
 
@@ -291,8 +303,16 @@ mod tests {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         let [mapped, whole] = both().map(|from| config.plan_memory(Dims::cube(128), from).unwrap());
         assert_eq!(mapped.tickets, 2 * 4 + 2, "as many as four threads and a batch can use");
-        let least = LoaderConfig { memory_mib: whole.bytes / MIB - 90, ..config };
-        let fewer = least.plan_memory(Dims::cube(128), Footprint::InMemory(HEAD)).unwrap();
-        assert_eq!(fewer.tickets, whole.tickets - 1, "90 MiB less than a case and its patch");
+        let with = |memory_mib| {
+            let less = LoaderConfig { memory_mib, ..config.clone() };
+            less.plan_memory(Dims::cube(128), Footprint::InMemory(HEAD)).unwrap().tickets
+        };
+        let enough = whole.bytes / MIB + 1;
+        assert_eq!(with(enough - 70), whole.tickets - 1, "70 MiB less are a case");
+        assert_eq!(
+            with(enough - 100),
+            whole.tickets - 2,
+            "100 MiB less, two cases: half a batch is none"
+        );
     }
 }

@@ -1,102 +1,71 @@
-//! Sink `collate`: copies samples, in order, into contiguous half-precision batches.
+//! Sink `collate`: joins samples, in order, into contiguous half-precision batches.
 //!
-//! The copy is deliberate: a skipped sample would leave a hole in a batch written in place, and
-//! samples out of order would need as many open batches as there are tickets. A batch's memory
-//! returns when the trainer's backend drops it: fresh memory costs more than the copy.
+//! A sample was made in its place and is not moved, unless one in front of it was skipped meanwhile
+//! (`buffers/batch_memory.rs`). A batch's memory returns when the trainer's backend drops it: fresh memory
+//! costs more than a copy would.
 //!
 //! Batches are always full: a step on fewer samples would differ from the uninterrupted run's. When
 //! the plan is drained, samples that fill no batch are dropped and logged, but not lost:
 //! [`Batch::next_sample`] of the last batch is the first of them.
 
-use half::f16;
-
 use crate::actor::{Outcome, Sink, SkippedItem};
-use crate::buffers::{BufferPool, PatchBufferPool, PooledBuffer};
-use crate::pipeline::{Batch, Plan, Sample};
-use crate::volume::{Dims, Targets};
+use crate::base::SampleKey;
+use crate::buffers::{BatchLayout, BatchMemory, PatchBuffer};
+use crate::pipeline::{Batch, Plan, Provenance, Sample};
 
 /// Callback for every skipped sample, in order.
 pub type OnSkip = Box<dyn FnMut(&SkippedItem) + Send>;
 
-/// Batch buffers kept for reuse: more than a trainer returns at once.
-const BATCHES_KEPT: usize = 8;
-
-#[derive(Debug, Clone)]
-struct BatchBufferPools {
-    images: BufferPool<f16>,
-    labels: BufferPool<u8>,
-}
-
-impl BatchBufferPools {
-    /// Batch without memory, which it gets with its first sample: when the batch before has been
-    /// delivered. Otherwise there would be one more batch than the memory budget counts.
-    fn empty_batch(&self, number: u64, dims: Dims) -> Batch {
-        Batch {
-            number,
-            next_sample: 0,
-            images: PooledBuffer::empty(self.images.clone()),
-            labels: PooledBuffer::empty(self.labels.clone()),
-            targets: Targets::default(),
-            dims,
-            keys: Vec::new(),
-            provenance: Vec::new(),
-        }
-    }
-}
-
 /// Sink that fills batches; the next sample takes a skipped one's place.
 pub struct Collate {
-    size: usize,
-    dims: Dims,
+    layout: BatchLayout,
+    memory: BatchMemory,
     plan: Plan,
-    recycler: PatchBufferPool,
     on_skip: OnSkip,
-    shelves: BatchBufferPools,
-    filling: Batch,
+    filling: FillingBatch,
     next_number: u64,
 }
 
+/// Samples of a batch that is not full.
+#[derive(Debug, Default)]
+struct FillingBatch {
+    voxels: PatchBuffer,
+    keys: Vec<SampleKey>,
+    provenance: Vec<Provenance>,
+}
+
 impl Collate {
-    /// Sink for batches of `size` patches of `dims`, numbered from `first_number`.
+    /// Sink for batches of `layout` in `memory`, numbered from `first_number`.
     pub fn new(
-        size: usize,
-        dims: Dims,
+        layout: BatchLayout,
+        memory: BatchMemory,
         plan: Plan,
         first_number: u64,
-        recycler: PatchBufferPool,
         on_skip: OnSkip,
     ) -> Self {
-        let shelves = BatchBufferPools {
-            images: BufferPool::new(BATCHES_KEPT),
-            labels: BufferPool::new(BATCHES_KEPT),
-        };
-        let filling = shelves.empty_batch(first_number, dims);
-        Self {
-            size,
-            dims,
-            plan,
-            recycler,
-            on_skip,
-            shelves,
-            filling,
-            next_number: first_number + 1,
-        }
+        let filling = FillingBatch::default();
+        Self { layout, memory, plan, on_skip, filling, next_number: first_number }
     }
 
     fn add_sample(&mut self, sample: Sample) {
-        let batch = &mut self.filling;
-        if batch.keys.is_empty() {
-            let BatchBufferPools { images, labels } = self.shelves.clone();
-            batch.images = PooledBuffer::with_room(images, self.size * sample.patch.images.len());
-            batch.labels = PooledBuffer::with_room(labels, self.size * sample.patch.labels.len());
-            batch.targets = sample.patch.targets;
+        let filling = &mut self.filling;
+        self.memory.join_sample(&mut filling.voxels, sample.patch);
+        filling.keys.push(sample.key);
+        filling.provenance.push(sample.provenance);
+    }
+
+    /// Takes the batch out if it is full.
+    fn take_full_batch(&mut self) -> Option<Batch> {
+        if self.filling.keys.len() < self.layout.size {
+            return None;
         }
-        batch.images.extend_from_slice(&sample.patch.images);
-        batch.labels.extend_from_slice(&sample.patch.labels);
-        batch.next_sample = self.plan.position_of(sample.key) + 1;
-        batch.keys.push(sample.key);
-        batch.provenance.push(sample.provenance);
-        self.recycler.give_back(sample.patch);
+        let FillingBatch { voxels, keys, provenance } = std::mem::take(&mut self.filling);
+        let number = self.next_number;
+        self.next_number += 1;
+        let next_sample = self.plan.position_of(*keys.last()?) + 1;
+        let BatchLayout { dims, targets, .. } = self.layout;
+        let (images, labels) = self.memory.close_batch(voxels);
+        Some(Batch { number, next_sample, images, labels, targets, dims, keys, provenance })
     }
 }
 
@@ -108,18 +77,16 @@ impl Sink for Collate {
     fn accept_outcome(&mut self, outcome: Outcome<Sample>) -> Option<Batch> {
         match outcome {
             Ok(sample) => self.add_sample(sample),
-            Err(skip) => (self.on_skip)(&skip),
+            Err(skip) => {
+                self.memory.skip_sample();
+                (self.on_skip)(&skip);
+            }
         }
-        if self.filling.size() < self.size {
-            return None;
-        }
-        let next = self.shelves.empty_batch(self.next_number, self.dims);
-        self.next_number += 1;
-        Some(std::mem::replace(&mut self.filling, next))
+        self.take_full_batch()
     }
 
     fn finish(&mut self) -> Option<Batch> {
-        let samples = self.filling.size();
+        let samples = self.filling.keys.len();
         if let Some(first) = self.filling.keys.first() {
             let from = self.plan.position_of(*first);
             tracing::info!(samples, from, "samples that fill no batch are left to the next run");
@@ -130,17 +97,24 @@ impl Sink for Collate {
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
-    use crate::base::{CaseError, Reason, SampleKey};
-    use crate::buffers::PatchBuffer;
-    use crate::pipeline::Provenance;
+    use crate::base::{CaseError, Reason};
     use crate::pipeline::plan::tests::cohort;
-    use crate::volume::CaseId;
+    use crate::volume::{CaseId, Dims, Targets};
     use std::sync::{Arc, Mutex};
 
-    fn sample(index: u64, dims: Dims) -> Sample {
-        let mut patch = PatchBuffer::default();
-        patch.shape_for(dims, Targets::Hard);
+    const DIMS: Dims = Dims::cube(2);
+
+    fn collate_pairs(on_skip: OnSkip) -> Collate {
+        let layout = BatchLayout { size: 2, dims: DIMS, targets: Targets::Hard };
+        let memory = BatchMemory::new(layout, 0, 2);
+        Collate::new(layout, memory, Plan::new(cohort(4), 0, 1), 0, on_skip)
+    }
+
+    fn sample(index: u64, memory: &BatchMemory) -> Sample {
+        let mut patch = memory.take_place(index);
         patch.images.fill(f16::from_f32(index as f32 + 0.5));
         patch.labels.fill(index as u8);
         let case = CaseId::new("c");
@@ -149,54 +123,35 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_no_memory_before_its_first_sample_and_no_more_than_it_needs_after() {
-        let dims = Dims::cube(2);
-        let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate =
-            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
-        let bytes = |batch: &Batch| 2 * batch.images.capacity() + batch.labels.capacity();
-        assert_eq!(bytes(&collate.filling), 0);
-        assert!(collate.accept_outcome(Ok(sample(0, dims))).is_none());
-        assert_eq!(bytes(&collate.filling), Batch::voxel_bytes(2, dims, Targets::Hard));
-        let full = collate.accept_outcome(Ok(sample(1, dims))).expect("full");
-        assert_eq!(bytes(&full), Batch::voxel_bytes(2, dims, Targets::Hard));
-        assert_eq!(bytes(&collate.filling), 0);
-    }
-
-    #[test]
     fn what_fills_no_batch_is_not_delivered_and_is_next_in_the_plan() {
-        let dims = Dims::cube(2);
-        let plan = Plan::new(cohort(4), 0, 1);
-        let mut collate =
-            Collate::new(2, dims, plan, 0, PatchBufferPool::default(), Box::new(|_| {}));
-        let mut made = (0..3).map(|index| collate.accept_outcome(Ok(sample(index, dims))));
+        let mut collate = collate_pairs(Box::new(|_| {}));
+        let memory = collate.memory.clone();
+        let mut made = (0..3).map(|index| collate.accept_outcome(Ok(sample(index, &memory))));
         let last = made.by_ref().flatten().last().expect("one is full");
-        assert_eq!((last.size(), last.next_sample), (2, 2));
+        assert_eq!((last.number, last.size(), last.next_sample), (0, 2, 2));
+        assert_eq!(last.images.len(), 2 * 4 * 8);
         assert!(collate.finish().is_none());
     }
 
     #[test]
     fn a_skipped_sample_leaves_no_hole_in_the_batch() {
-        let dims = Dims::cube(2);
         let skipped = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&skipped);
-        let on_skip: OnSkip = Box::new(move |skip| {
+        let mut collate = collate_pairs(Box::new(move |skip| {
             log.lock().expect("not poisoned").push(skip.ordinal);
-        });
-        let plan = Plan::new(cohort(4), 0, 1);
-        let recycler = PatchBufferPool::default();
-        let mut collate = Collate::new(2, dims, plan, 0, recycler.clone(), on_skip);
-        assert!(collate.accept_outcome(Ok(sample(0, dims))).is_none());
+        }));
+        let memory = collate.memory.clone();
+        let [first, last] = [0, 2].map(|index| sample(index, &memory));
+        assert!(collate.accept_outcome(Ok(first)).is_none());
         let error = CaseError::new(Reason::Io, "x", "is gone", "bring it back");
         let skip = SkippedItem { ordinal: 1, item: "epoch 0 index 1".into(), error };
         assert!(collate.accept_outcome(Err(skip)).is_none());
-        let batch = collate.accept_outcome(Ok(sample(2, dims))).expect("full");
+        let batch = collate.accept_outcome(Ok(last)).expect("full");
         assert_eq!(batch.keys.iter().map(|key| key.index).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(batch.images.len(), 2 * 4 * 8);
         assert_eq!(batch.images[32], f16::from_f32(2.5));
         assert_eq!(batch.labels[8..], [2; 8]);
         assert_eq!((batch.number, batch.next_sample), (0, 3));
         assert_eq!(*skipped.lock().expect("not poisoned"), [1]);
-        assert_eq!(recycler.take(dims, Targets::Hard).labels, [2; 8], "the buffers came back");
     }
 }

@@ -10,7 +10,7 @@ use crate::actor::{
 };
 use crate::augment::AugmentConfig;
 use crate::base::Fault;
-use crate::buffers::{CaseBuffers, PatchBufferPool};
+use crate::buffers::{BatchLayout, BatchMemory, CaseBuffers};
 use crate::cache::{CaseStore, PreprocessConfig};
 use crate::pipeline::augment::Augment;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
@@ -123,19 +123,6 @@ pub fn start_loader(
     stop: &StopLatch,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Feed<Batch>, RunningTopology), Fault> {
-    start_with_buffers(parts, PatchBufferPool::default(), stop, runtime)
-}
-
-/// Starts the loader with the buffers of `recycler`, which an earlier loader may have used.
-///
-/// # Errors
-/// As [`start_loader`].
-pub fn start_with_buffers(
-    parts: LoaderParts,
-    recycler: PatchBufferPool,
-    stop: &StopLatch,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(Feed<Batch>, RunningTopology), Fault> {
     let LoaderParts { loader, crop, augment, plan, cases, preprocess, drill, .. } = parts;
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
@@ -179,12 +166,15 @@ pub fn start_with_buffers(
         }
     };
     let crop = Crop::new(crop, augment.clone()).with_recovery(recovery.clone());
-    let augment = Augment::new(augment.background, recycler.clone())
+    let layout = BatchLayout { size: loader.batch, dims: patch, targets };
+    let kept = memory.batches_with_samples(loader.batch);
+    let batch_memory = BatchMemory::new(layout, parts.first_sample, kept);
+    let augment = Augment::new(augment.background)
+        .with_memory(batch_memory.clone())
         .with_targets(targets)
         .with_recovery(recovery);
     let made = add_patch_stages(fetched, crop, augment, &loader, &drill);
-    let first_batch = parts.first_batch;
-    let collate = Collate::new(loader.batch, patch, plan, first_batch, recycler, parts.on_skip);
+    let collate = Collate::new(layout, batch_memory, plan, parts.first_batch, parts.on_skip);
     let (feed, running) = made.sink(drill.delay_sink(collate), loader.prefetch).start(runtime)?;
     if loader.workers.is_auto() {
         keep_balanced(&running, threads_for(loader.stage_count()), TICK, runtime);

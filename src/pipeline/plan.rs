@@ -13,6 +13,8 @@ use crate::pipeline::label_mixture::LabelMixture;
 pub struct PlannedSample {
     /// Key of the sample.
     pub key: SampleKey,
+    /// Position of the sample in the plan.
+    pub position: u64,
     /// Cohort of the sample's case.
     pub cohort: Arc<[CaseFiles]>,
     /// Index of the case in the cohort.
@@ -93,8 +95,10 @@ impl Plan {
 
     /// Sample at `index` of an epoch with this order.
     fn planned_sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
+        let key = SampleKey { seed: self.seed, epoch, index };
         PlannedSample {
-            key: SampleKey { seed: self.seed, epoch, index },
+            key,
+            position: self.position_of(key),
             cohort: Arc::clone(&self.cohort),
             case: order[index as usize] as usize,
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::augment::{Background, DrawnParams, Kernel, RenderPlan};
 use crate::base::{CaseError, SampleKey, fs};
 use crate::brats::{write_labels, write_scalars};
-use crate::buffers::{PatchBuffer, PatchBufferPool};
+use crate::buffers::PatchBuffer;
 use crate::pipeline::augment::Augment;
 use crate::pipeline::{CaseHandle, DrawnSample};
 use crate::volume::{
@@ -78,8 +78,8 @@ pub fn replay_sample(
             let values: Vec<f32> = parts.map(|part| f32::from(part) / f32::from(CERTAIN)).collect();
             write_scalars(&file(&format!("{region}.nii.gz")), &values, &grid)?;
         }
-        let painted = shares.iter().copied().map(most_likely_label).collect();
-        patch.labels = painted;
+        let painted: Vec<u8> = shares.iter().copied().map(most_likely_label).collect();
+        patch.labels = painted.as_slice().into();
     }
     let labels: Vec<u8> =
         patch.labels.iter().map(|label| case.label_scheme().to_file(*label)).collect();
@@ -152,7 +152,7 @@ fn to_npy(type_name: &str, shape: [usize; 4], values: &[u8]) -> Vec<u8> {
 
 fn render_patch(sample: &DrawnSample, background: Background, targets: Targets) -> PatchBuffer {
     let mut patch = PatchBuffer::default();
-    let mut augment = Augment::new(background, PatchBufferPool::default()).with_targets(targets);
+    let mut augment = Augment::new(background).with_targets(targets);
     augment.render_sample(sample, &mut patch);
     patch
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::{DrawnParams, Window};
 use crate::base::SampleKey;
-use crate::buffers::{PatchBuffer, PooledBuffer};
+use crate::buffers::{BatchBuffer, PatchBuffer, PlacedPatch};
 use crate::pipeline::{CaseHandle, PlannedSample};
 use crate::volume::{CaseId, Dims, Targets};
 
@@ -41,7 +41,7 @@ pub struct Sample {
     /// Key of the sample.
     pub key: SampleKey,
     /// Voxels of the patch.
-    pub patch: PatchBuffer,
+    pub patch: PlacedPatch,
     /// Origin of the sample.
     pub provenance: Provenance,
 }
@@ -71,9 +71,9 @@ pub struct Batch {
     /// Position in the plan of the sample behind this batch, as checkpoints store it.
     pub next_sample: u64,
     /// Normalised, augmented intensities `[b, c, d, h, w]`.
-    pub images: PooledBuffer<f16>,
+    pub images: BatchBuffer<f16>,
     /// Canonical labels `[b, d, h, w]`, or region probabilities in 255ths `[b, d, h, w, 3]`.
-    pub labels: PooledBuffer<u8>,
+    pub labels: BatchBuffer<u8>,
     /// Kind of `labels`.
     pub targets: Targets,
     /// Extent of a patch.

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor};
 use crate::actor::Stage;
 use crate::augment::AugmentConfig;
 use crate::base::CaseError;
-use crate::buffers::{CaseBuffers, PatchBuffer, PatchBufferPool};
+use crate::buffers::{CaseBuffers, PatchBuffer};
 use crate::nets::{Learner, Network};
 use crate::pipeline::augment::Augment;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
@@ -69,8 +69,9 @@ fn patch_loss(
     let crop = Crop::new(run.crop.clone(), AugmentConfig::none());
     let drawn = crop.with_recovery(recovery.clone()).process(fetched)?;
     let dims = drawn.window.dims;
-    let augment = Augment::new(run.augment.background, PatchBufferPool::default());
-    let PatchBuffer { images, labels, .. } = augment.with_recovery(recovery).process(drawn)?.patch;
+    let augment = Augment::new(run.augment.background);
+    let sample = augment.with_recovery(recovery).process(drawn)?;
+    let PatchBuffer { images, labels, .. } = sample.patch.into_buffer();
     let batch = Batch {
         number: 0,
         next_sample: 0,

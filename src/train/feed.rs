@@ -8,7 +8,7 @@ use metrics::Counter;
 
 use crate::actor::Feed;
 use crate::base::{Fault, SampleKey};
-use crate::buffers::PooledBuffer;
+use crate::buffers::BatchBuffer;
 use crate::nets::{Precision, convert_images};
 use crate::pipeline::{Annotations, Batch};
 use crate::telemetry::catalog;
@@ -196,10 +196,7 @@ fn select_modalities(images: Tensor<5>, modalities: ModalitySet) -> Tensor<5> {
 }
 
 /// Wraps the batch's buffer without a copy; it goes back to the loader when the backend drops it.
-fn share_memory<T>(values: PooledBuffer<T>) -> Bytes
-where
-    PooledBuffer<T>: AsRef<[u8]> + Send + 'static,
-{
+fn share_memory<T: Send + 'static>(values: BatchBuffer<T>) -> Bytes {
     Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Native)
 }
 

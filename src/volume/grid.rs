@@ -113,6 +113,11 @@ impl Box3 {
         })
     }
 
+    /// True if the line of voxels at `[z, y]` runs through the box.
+    pub fn has_line(&self, at: [usize; 2]) -> bool {
+        (0..2).all(|axis| at[axis].wrapping_sub(self.start[axis]) < self.dims.0[axis])
+    }
+
     /// Memory ranges of the box's rows in a grid of `dims`, in the box's order.
     pub fn row_ranges(&self, dims: Dims) -> impl Iterator<Item = Range<usize>> {
         let Self { start: [from_z, from_y, from_x], dims: Dims([depth, height, width]) } = *self;

@@ -1,7 +1,7 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
 use gliaflow::augment::{Background, CaseView, PatchImages, RenderPlan, TargetVoxels};
-use gliaflow::volume::{Modality, RegionProbabilities, probabilities_of_label};
+use gliaflow::volume::{Box3, Dims, Modality, RegionProbabilities, probabilities_of_label};
 use proptest::prelude::*;
 
 use super::{bits, drawn, kernels, render, toy, window};
@@ -38,6 +38,37 @@ proptest! {
                 prop_assert_eq!(&out, &wanted, "{:?}", kernel);
                 prop_assert_eq!(bits(&own), bits(&images), "{:?}", kernel);
             }
+        }
+    }
+
+    #[test]
+    fn a_labelled_box_that_holds_all_labels_changes_no_label(
+        toy in toy(), window in window(), drawn in drawn(),
+        corners in prop::array::uniform3((0usize..40, 0usize..40)),
+    ) {
+        let Dims(sides) = toy.dims;
+        let ranges: [_; 3] = std::array::from_fn(|axis| {
+            let (one, other) = corners[axis];
+            let (one, other) = (one % (sides[axis] + 1), other % (sides[axis] + 1));
+            one.min(other)..one.max(other)
+        });
+        let part = Box3 {
+            start: ranges.each_ref().map(|range| range.start),
+            dims: Dims(ranges.each_ref().map(std::iter::ExactSizeIterator::len)),
+        };
+        let whole = toy.view();
+        let inside = |place| part.contains_voxel(toy.dims.zyx_from_offset(place));
+        let labels: Vec<u8> = (0..toy.labels.len())
+            .map(|place| if inside(place) { toy.labels[place] } else { 0 })
+            .collect();
+        let view = CaseView::new(
+            whole.images(), Some(&labels), toy.dims, toy.spacing_mm, *whole.intensities(),
+        );
+        for kernel in kernels() {
+            let (_, wanted) = render(kernel, &view, window, &drawn, Background::Zero);
+            let boxed = view.with_labelled_box(part);
+            let (_, found) = render(kernel, &boxed, window, &drawn, Background::Zero);
+            prop_assert_eq!(found, wanted, "{:?} of {:?}", kernel, part);
         }
     }
 }

@@ -1,44 +1,58 @@
-//! Patch buffers go round: a long run makes as many as it has tickets, and not one more.
+//! Batches' memory goes round: a long run makes what the memory budget counts, and not one batch more.
 
 use gliaflow::actor::StopLatch;
-use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
-use gliaflow::pipeline::loader::start_with_buffers;
+use gliaflow::pipeline::Batch;
+use gliaflow::telemetry::Recorder;
 use gliaflow::volume::Targets;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;
 use crate::deadline::{LIMIT, within};
-use crate::numbers::{runtime, until};
+use crate::numbers::until;
+
+fn shown_bytes(recorder: &Recorder) -> usize {
+    let text = recorder.render();
+    let line = text.lines().find(|line| line.starts_with("loader_buffer_bytes{")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
 
 #[test]
-fn a_long_run_makes_no_more_buffers_than_tickets_and_gets_all_of_them_back() {
+fn a_long_run_makes_no_more_batches_than_are_counted_and_frees_all_of_them() {
     within(LIMIT, |watch| {
-        for (fetch, crop) in [(1, 1), (2, 4)] {
+        for (fetch, augment) in [(1, 1), (2, 4)] {
             let mut setting = Setting::of_cases(3);
-            setting.loader.workers = fixed(fetch, crop);
+            setting.loader.workers = fixed(fetch, augment);
             let (tickets, prefetch) = (setting.tickets(), setting.loader.prefetch as u64);
-            let (stop, recycler) = (StopLatch::new(), PatchBufferPool::default());
-            let parts = setting.parts("cache", 0);
-            let (mut feed, running) =
-                start_with_buffers(parts, recycler.clone(), &stop, &runtime()).unwrap();
-            watch.on(&running);
+            let each = Batch::voxel_bytes(2, setting.crop.patch, Targets::Hard);
+            let samples_in = tickets.div_ceil(2) as usize;
+            let recorder = Recorder::new("batches");
+            let stop = StopLatch::new();
+            let (mut feed, running) = recorder.within(|| setting.start(watch, "cache", 0, &stop));
             for _ in 0..150 {
                 assert_eq!(feed.next_output().unwrap().size(), 2);
-                assert!(recycler.buffers_made() as u64 <= tickets);
+                let made = shown_bytes(&recorder);
+                assert!(
+                    made.is_multiple_of(each) && made / each <= prefetch as usize + 2 + samples_in
+                );
             }
-            // A stalled trainer fills every ticket with a sample, and every sample has a buffer.
+            // A stalled trainer fills every ticket with a sample, and every sample has its place.
             until(&running.observer(), |seen| parked(seen, tickets, 2, prefetch, 150));
-            assert_eq!((recycler.buffers_made() as u64, recycler.idle_buffers()), (tickets, 0));
-            assert_eq!(
-                recycler.bytes_made(),
-                recycler.buffers_made() * PatchBuffer::bytes_for(setting.crop.patch, Targets::Hard)
-            );
+            let made = shown_bytes(&recorder) / each;
+            assert!(made > prefetch as usize + samples_in, "{made} batches");
             stop.drain();
             while feed.next_output().is_some() {}
             let ledger = running.join_blocking().unwrap();
             assert!(ledger.delivered > 300);
-            assert_eq!(recycler.buffers_made() as u64, tickets, "for {} samples", ledger.delivered);
-            assert_eq!(recycler.idle_buffers(), recycler.buffers_made(), "all of them came back");
+            assert!(shown_bytes(&recorder) / each <= prefetch as usize + 2 + samples_in);
+            drop(feed);
+            until_freed(&recorder);
         }
     });
+}
+
+/// The threads that made the samples end a moment after the last of them.
+fn until_freed(recorder: &Recorder) {
+    while shown_bytes(recorder) > 0 {
+        std::thread::yield_now();
+    }
 }

@@ -3,7 +3,6 @@
 
 use gliaflow::actor::StopLatch;
 use gliaflow::pipeline::{Batch, LoaderConfig};
-use gliaflow::volume::Dims;
 
 use super::setting::{Setting, fixed, samples};
 use crate::backpressure::parked;
@@ -17,36 +16,35 @@ fn assert_full_and_in_order(batches: &[Batch], size: usize) {
     }
 }
 
-/// With seven tickets, a parked loader of batches of two holds an odd number of samples.
-fn odd() -> Setting {
+/// With eleven tickets, a parked loader of batches of three holds a number of samples that is no multiple of three.
+fn uneven() -> Setting {
     let mut setting = Setting::of_cases(3);
-    setting.crop.patch = Dims::cube(26);
     let workers = fixed(1, 2);
-    setting.loader = LoaderConfig { memory_mib: 2, prefetch: 1, workers, ..setting.loader };
-    assert_eq!(setting.tickets(), 7);
+    setting.loader = LoaderConfig { batch: 3, prefetch: 1, workers, ..setting.loader };
+    assert_eq!(setting.tickets(), 11);
     setting
 }
 
 #[test]
 fn draining_a_stalled_loader_delivers_its_full_batches_and_leaves_the_rest_to_the_next_run() {
     within(LIMIT, |watch| {
-        let setting = odd();
-        let whole: Vec<_> = setting.take(watch, "cache", 0, 8).iter().flat_map(samples).collect();
+        let setting = uneven();
+        let whole: Vec<_> = setting.take(watch, "cache", 0, 6).iter().flat_map(samples).collect();
         let stop = StopLatch::new();
         let (mut feed, running) = setting.start(watch, "cache", 0, &stop);
-        until(&running.observer(), |seen| parked(seen, 7, 2, 1, 0));
+        until(&running.observer(), |seen| parked(seen, 11, 3, 1, 0));
         stop.drain();
         let batches: Vec<Batch> = std::iter::from_fn(|| feed.next_output()).collect();
         let ledger = running.join_blocking().unwrap();
-        assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (11, 0, 0));
-        assert_eq!((ledger.delivered, ledger.skipped), (11, 0));
+        assert_eq!((ledger.issued, ledger.in_flight, ledger.abandoned), (17, 0, 0));
+        assert_eq!((ledger.delivered, ledger.skipped), (17, 0));
         assert_eq!(batches.len(), 5);
-        assert_full_and_in_order(&batches, 2);
+        assert_full_and_in_order(&batches, 3);
         let delivered: Vec<_> = batches.iter().flat_map(samples).collect();
-        assert_eq!(delivered, whole[..10]);
-        // The eleventh reached collate and filled no batch; it is not lost.
+        assert_eq!(delivered, whole[..15]);
+        // The last two reached collate and filled no batch; they are not lost.
         let next = setting.take(watch, "cache", batches[4].next_sample, 1);
-        assert_eq!(samples(&next[0]), whole[10..12]);
+        assert_eq!(samples(&next[0]), whole[15..18]);
     });
 }
 

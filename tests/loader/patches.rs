@@ -7,7 +7,7 @@ use gliaflow::actor::Stage;
 use gliaflow::augment::{AugmentConfig, Background, DrawnParams, Window};
 use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
 use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::buffers::{CaseBuffers, PatchBuffer, PatchBufferPool};
+use gliaflow::buffers::{CaseBuffers, PatchBuffer};
 use gliaflow::cache::{
     CaseStore, ExpectedSource, MappedCase, PreprocessConfig, prepare_in_buffers,
 };
@@ -57,27 +57,22 @@ pub(super) struct Cutter {
     crop: Crop,
     augment: Augment,
     case: CaseHandle,
-    recycler: PatchBufferPool,
 }
 
 impl Cutter {
     pub(super) fn new(config: &CropConfig, augment: AugmentConfig, case: &Arc<MappedCase>) -> Self {
-        let recycler = PatchBufferPool::default();
         Self {
             crop: Crop::new(config.clone(), augment.clone()),
-            augment: Augment::new(augment.background, recycler.clone()),
+            augment: Augment::new(augment.background),
             case: CaseHandle::Mapped(Arc::clone(case)),
-            recycler,
         }
     }
 
-    /// The sample of one key, made in the buffer of the one before.
+    /// The sample of one key.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
         let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone())).unwrap();
-        let seen = look(&sample);
-        self.recycler.give_back(sample.patch);
-        seen
+        look(&sample)
     }
 }
 
@@ -93,7 +88,7 @@ fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
         drawn,
         planned: None,
     };
-    Augment::new(Background::Zero, PatchBufferPool::default()).render_sample(&sample, patch);
+    Augment::new(Background::Zero).render_sample(&sample, patch);
 }
 
 fn assert_agrees(patch: &PatchBuffer, reference: &Reference, cut: &Cut) {

@@ -75,7 +75,8 @@ pub(super) fn copy_targets<S: IntoTarget<T>, T: Target>(
     run: Option<&AlignedRow>,
     targets: &mut [T],
 ) {
-    let (Some(run), Some(truth)) = (run, job.truth) else {
+    let labelled = |run: &&AlignedRow| job.view.labelled_box().has_line(run.line);
+    let (Some(run), Some(truth)) = (run.filter(labelled), job.truth) else {
         targets.fill(T::default());
         return;
     };

@@ -35,12 +35,16 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
 ) -> Range<usize> {
     let view = job.view;
     let brain = view.brain_dims();
-    let reach = walk.covered_voxels(row.width(), brain);
+    let interior = walk.interior_voxels(row.width(), brain);
+    let reach = if interior.len() == row.width() {
+        interior.clone() // As most rows are: nothing is left to ask.
+    } else {
+        walk.covered_voxels(row.width(), brain)
+    };
     targets.fill(T::default());
     if reach.is_empty() {
         return 0..0;
     }
-    let interior = walk.interior_voxels(row.width(), brain);
     let grouped = if interior.len() < LANES { reach.start..reach.start } else { interior };
     for x in (reach.start..grouped.start).chain(grouped.end..reach.end) {
         if x % (LANES / 2) == 0 {
@@ -51,6 +55,10 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
     let neighbours = Neighbours::of_box(view.images(), brain);
     let steps = GroupOffsets::new(walk, brain);
     let plane = brain.0[1] * brain.0[2];
+    let labelled = match job.truth {
+        Some(_) => walk.voxels_nearest_to(row.width(), view.labelled_box()),
+        None => 0..0,
+    };
     for x in grouped.clone().step_by(AHEAD * LANES) {
         let count = (grouped.end - x).div_ceil(LANES).min(AHEAD);
         // The last group begins earlier rather than ends later: some voxels are computed twice.
@@ -69,7 +77,12 @@ pub(super) fn gather_interpolated<S: IntoTarget<T>, T: Target>(
             }
         }
         if let Some(truth) = job.truth {
-            copy_targets_of(truth, groups, targets, first);
+            // Most rows meet no label, and reading them would be a ninth of the memory that is read.
+            let from = (labelled.start.saturating_sub(x) / LANES).min(count);
+            let to = labelled.end.saturating_sub(x).div_ceil(LANES).clamp(from, count);
+            let labelled = &groups[from..to];
+            prefetch_targets(truth, labelled, planes_ahead);
+            copy_targets_of(truth, labelled, targets, |number| first(from + number));
         }
         interpolate_groups(&neighbours.of_groups(groups), row, x, last);
     }
@@ -107,7 +120,12 @@ fn prefetch_group<S>(
             _mm_prefetch::<_MM_HINT_T0>(images.wrapping_offset(place + planes_ahead).cast());
         }
     }
-    if let Some(truth) = job.truth {
+}
+
+/// Prefetches the targets that the same groups need some planes on.
+#[target_feature(enable = "avx2")]
+fn prefetch_targets<S>(truth: &[S], groups: &[VoxelGroup<LANES>], planes_ahead: isize) {
+    for group in groups {
         let place = group.nearest[0] as isize;
         _mm_prefetch::<_MM_HINT_T0>(truth.as_ptr().wrapping_offset(place + planes_ahead).cast());
     }
