@@ -31,6 +31,8 @@ mod bad_cases;
 #[cfg(feature = "train")]
 mod benchmarks;
 #[cfg(feature = "train")]
+mod cross_validating;
+#[cfg(feature = "train")]
 mod demonstration;
 #[cfg(feature = "train")]
 mod drills;
@@ -56,6 +58,8 @@ mod milestones;
 mod networks_at_work;
 #[cfg(feature = "train")]
 mod other_channels;
+#[cfg(feature = "train")]
+mod planning;
 #[cfg(feature = "train")]
 mod predicting;
 #[cfg(feature = "train")]

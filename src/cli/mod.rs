@@ -53,6 +53,8 @@ cfg_if! {
         mod predictors;
         mod replay;
         mod run_label;
+        mod study_plan;
+        mod study_steps;
         mod tables;
         mod train;
 

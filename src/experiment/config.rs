@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use crate::base::ConfigError;
-use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection};
+use crate::experiment::config_file::{BEST, ExperimentFile, NetworkSection, StudentSection};
 use crate::run::Failure;
 use crate::run::config::layers::ConfigLayers;
 use crate::run::config::{self, CheckedConfig};
+use crate::volume::Fold;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
 
 /// Most repetitions of an experiment: each trains every network.
 const MOST_SEEDS: u64 = 1000;
+
+/// Most folds: each trains every network.
+const MOST_FOLDS: usize = 100;
 
 /// Configuration of an experiment. The settings of its runs are checked, not only parsed.
 pub struct ExperimentConfig {
@@ -42,9 +46,11 @@ impl ExperimentConfig {
         let experiment = Self { text, file: file.to_path_buf() };
         let checked = experiment.check_settings();
         checked.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+        let fold = experiment.all_folds().first().copied();
+        let place = Repetition { fold, ..Repetition::default() };
         for network in &experiment.text.networks {
-            experiment.stand_alone_config(network, Repetition::default())?;
-            experiment.student_config(network, Repetition::default(), &[])?;
+            experiment.stand_alone_config(network, place)?;
+            experiment.student_config(network, place, &[])?;
         }
         Ok(experiment)
     }
@@ -60,6 +66,7 @@ impl ExperimentConfig {
             let way_out = format!("write 1 to {MOST_SEEDS}");
             return Err(ConfigError::new("seeds", seeds, "no number of repetitions", way_out));
         }
+        self.check_folds()?;
         if networks.is_empty() {
             let way_out = "write at least one [[network]]";
             return Err(ConfigError::new("network", "[]", "nothing to train", way_out));
@@ -106,6 +113,35 @@ impl ExperimentConfig {
         }
     }
 
+    /// Checks the number of folds, and that nothing is asked for that a study of folds does not do.
+    fn check_folds(&self) -> Result<(), ConfigError> {
+        let ExperimentFile { folds, student, labelled_fractions, .. } = &self.text;
+        let Some(folds) = *folds else { return Ok(()) };
+        if !(2..=MOST_FOLDS).contains(&folds) {
+            let way_out = format!("write 2 to {MOST_FOLDS}, or leave it out");
+            return Err(ConfigError::new("folds", folds, "no number of folds", way_out));
+        }
+        let beside = "beside folds, of which a study has no student";
+        let way_out = "leave one of them out";
+        if serde_json::json!(student) != serde_json::json!(StudentSection::default()) {
+            return Err(ConfigError::new("student", &student.network, beside, way_out));
+        }
+        match labelled_fractions.first() {
+            Some(share) => Err(ConfigError::new("labelled_fractions", share, beside, way_out)),
+            None => Ok(()),
+        }
+    }
+
+    /// The folds of a cross-validation, in their order; none of another study.
+    ///
+    /// # Panics
+    /// Never: the number was checked when the study was read.
+    pub fn all_folds(&self) -> Vec<Fold> {
+        let folds = self.text.folds.unwrap_or(0);
+        let fold = |index| Fold::new(index, folds).expect("checked when the study was read");
+        (0..folds).map(fold).collect()
+    }
+
     fn network_names(&self) -> String {
         let names: Vec<&str> = self.text.networks.iter().map(|one| one.name.as_str()).collect();
         names.join(", ")
@@ -118,18 +154,26 @@ impl ExperimentConfig {
         networks.filter(|one| names.is_empty() || names.contains(&one.name)).collect()
     }
 
+    /// The networks that are averaged, each with its weight.
+    pub fn weighted_members(&self) -> Vec<(&NetworkSection, f64)> {
+        let weights = self.text.ensemble.weights.iter().copied().chain(std::iter::repeat(1.0));
+        self.ensemble_members().into_iter().zip(weights).collect()
+    }
+
     /// The network of that name.
     pub fn find_network(&self, name: &str) -> Option<&NetworkSection> {
         self.text.networks.iter().find(|network| network.name == name)
     }
 
-    /// Configuration of the first network, for settings that all runs share, such as the dataset.
+    /// Configuration of the first network, for settings that all runs share, such as the dataset. In a
+    /// study of folds it is that of the first fold.
     ///
     /// # Errors
     /// If no run takes them.
     pub fn shared_config(&self, place: Repetition<'_>) -> Result<CheckedConfig, Failure> {
         let first = self.text.networks.first().expect("a study without networks is refused");
-        self.stand_alone_config(first, place)
+        let fold = self.all_folds().first().copied();
+        self.stand_alone_config(first, Repetition { fold, ..place })
     }
 
     /// Configuration of a network trained on labelled cases.
@@ -141,7 +185,7 @@ impl ExperimentConfig {
         network: &NetworkSection,
         place: Repetition<'_>,
     ) -> Result<CheckedConfig, Failure> {
-        self.resolve_config(self.layers_of(network)?, place, &[])
+        self.run_config(network, &Table::new(), place, &[])
     }
 
     /// Configuration of the student: a network's, with the student's settings over it.
@@ -154,8 +198,22 @@ impl ExperimentConfig {
         place: Repetition<'_>,
         assignments: &[String],
     ) -> Result<CheckedConfig, Failure> {
+        self.run_config(network, &self.text.student.settings, place, assignments)
+    }
+
+    /// Configuration of a run of `network`, with `settings` and then `assignments` over its own.
+    ///
+    /// # Errors
+    /// If no run takes them.
+    pub fn run_config(
+        &self,
+        network: &NetworkSection,
+        settings: &Table,
+        place: Repetition<'_>,
+        assignments: &[String],
+    ) -> Result<CheckedConfig, Failure> {
         let mut tables = self.layers_of(network)?;
-        tables.push(self.text.student.settings.clone());
+        tables.push(settings.clone());
         self.resolve_config(tables, place, assignments)
     }
 
@@ -189,13 +247,15 @@ impl ExperimentConfig {
             format!("seed={}", split_seed + place.seed),
             format!("data.split_seed={split_seed}"),
         ];
+        all.extend(place.fold.map(|fold| format!("data.fold=\"{fold}\"")));
         if let Some(out) = place.own_data {
             all.push(config::path_assignment("data.folder", &out.join("data")));
             all.push(config::path_assignment("data.cache", &out.join("cache")));
         }
         all.extend_from_slice(assignments);
         let checked = config::of_tables(tables, &self.file, &all)?;
-        if checked.run.data.shares.is_none() && checked.run.data.split.is_none() {
+        let data = &checked.run.data;
+        if data.shares.is_none() && data.split.is_none() && place.fold.is_none() {
             return Err(Failure::Usage(format!(
                 "{}: base.data.shares is not there; it says which cases are for validation, for \
                  test, and unlabelled: [base.data.shares] with nothing in it has the paper's; or name \
@@ -214,4 +274,6 @@ pub struct Repetition<'a> {
     pub seed: u64,
     /// The experiment's folder.
     pub own_data: Option<&'a Path>,
+    /// Fold that is held out, of a cross-validation.
+    pub fold: Option<Fold>,
 }

@@ -22,6 +22,10 @@ pub struct ExperimentFile {
     /// Repetitions of everything, with seeds that follow each other from the base's.
     #[serde(default = "once")]
     pub seeds: u64,
+    /// Number of folds of a cross-validation, 2 to 100: every network is trained on each and scored on
+    /// the cases that it has not seen, and the mean of its folds on the test cases. Without it the study
+    /// is the paper's: one division, an ensemble, a student, a control.
+    pub folds: Option<usize>,
     /// The cases.
     #[serde(default)]
     pub cohort: CohortSection,

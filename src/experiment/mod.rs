@@ -1,18 +1,25 @@
 //! Floor 11: an experiment, many runs that answer one question together, such as the paper's.
 //!
-//! An experiment is made of steps. Each is named by what decides its outcome, so a finished one is
-//! found again, a changed one is another, and an interrupted one is resumed. The rooms below do the
-//! work of a step; this one chooses the steps, their order, and the table.
+//! An experiment is a graph of steps ([`graph`]). Each is named by what decides its outcome, so a
+//! finished one is found again, a changed one is another, and an interrupted one is resumed. The rooms
+//! below do the work of a step; this one chooses the steps, their order, and the table.
 
+pub mod case_shapes;
 pub mod claims;
-pub mod cohort;
 pub mod config;
 pub mod config_file;
-pub mod ledger;
+pub mod fold_outcome;
+pub mod fold_table;
+pub mod graph;
 pub mod outcome;
 pub mod paper;
 pub mod plan;
-pub mod protocol;
+pub mod runner;
 pub mod split_sizes;
-pub mod steps;
+pub mod step_cost;
+pub mod step_outcome;
+pub mod step_state;
+pub mod study_folder;
+pub mod study_table;
 pub mod table;
+mod work;

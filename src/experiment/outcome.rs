@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::CaseError;
 use crate::eval::statistics::paired::{MeasureByCase, average_seeds};
@@ -77,7 +77,7 @@ pub fn region_names(rows: &[TableRow]) -> Vec<String> {
 }
 
 /// Number of cases in each split.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseCounts {
     /// Labelled, trained on.
     pub train: usize,

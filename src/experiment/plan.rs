@@ -1,60 +1,67 @@
-//! Plan of an experiment before it is run: samples, steps, checkpoints, disk, memory and time.
+//! Plan of an experiment before it is run: the graph of its steps, and what each takes in samples,
+//! optimiser steps, checkpoints, disk, memory and time.
 
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::eval::Sliding;
-use crate::experiment::config::{ExperimentConfig, Repetition};
-use crate::experiment::config_file::{BEST, NetworkSection};
+use crate::base::Fingerprint;
+use crate::experiment::case_shapes::CaseShapes;
+use crate::experiment::config::Repetition;
+use crate::experiment::config_file::NetworkSection;
+use crate::experiment::graph::listing::CaseSource;
+use crate::experiment::graph::{GraphStep, StepKind, StepWork};
+use crate::experiment::runner::Study;
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
+use crate::experiment::step_cost::{CostEstimate, StepCostModel};
+use crate::run::Failure;
 use crate::run::config::CheckedConfig;
 use crate::run::tools::bench_step::{self, Repeats, StepCost};
-use crate::run::{DeviceMemory, Failure};
-use crate::volume::Dims;
 
-/// Bytes of a voxel in a case file: four modalities of i16, and a label.
-const BYTES_PER_VOXEL: u64 = 9;
-
-/// Passes over a case when it is predicted with all mirrorings.
-const MIRRORINGS: u64 = 8;
-
-/// Step of the experiment, and its cost.
-#[derive(Debug, Clone, Default, Serialize)]
+/// Steps of one series, such as the trainings of one network over seeds and folds, and their cost.
+#[derive(Debug, Clone, Serialize)]
 pub struct PlannedStep {
     /// `train unet`.
     pub step: String,
-    /// Number of times: once a seed, of each network and split.
+    /// Number of times: once a seed and a fold.
     pub times: u64,
-    /// Cases, each time.
-    pub cases: usize,
-    /// Samples trained on, each time; 0 where nothing is trained.
-    pub samples: u64,
-    /// Optimiser steps, each time.
-    pub steps: u64,
-    /// Windows predicted, each time, validation of training among them; a bound.
-    pub windows: u64,
-    /// Checkpoints written, each time.
-    pub checkpoints: u64,
-    /// Bytes on the disk at its end, all times together; a bound.
-    pub disk_bytes: u64,
-    /// Bytes of memory: the loader's budget or the case in hand, and the measured memory of a step.
-    pub memory_bytes: u64,
-    /// Memory of a CUDA GPU in training with own kernels; absent where nothing is trained or it was not counted.
-    pub device_memory: Option<DeviceMemory>,
-    /// Wall seconds, each time; absent where a step time was not measured.
-    pub seconds: Option<f64>,
+    /// Cost of each time; of the largest, where folds differ by a case.
+    #[serde(flatten)]
+    pub cost: CostEstimate,
+}
+
+/// One step of the graph, and its cost.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedGraphStep {
+    /// Kind of the step.
+    pub kind: StepKind,
+    /// Subject of the step.
+    pub subject: String,
+    /// Name of the step.
+    pub fingerprint: Fingerprint,
+    /// Names of the steps that have to be done before it.
+    pub inputs: Vec<Fingerprint>,
+    /// Cost.
+    #[serde(flatten)]
+    pub cost: CostEstimate,
 }
 
 /// Plan of an experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct ExperimentPlan {
+    /// Source of the cases.
+    pub source: CaseSource,
     /// The cases.
     pub parts: SplitSizes,
+    /// Shapes of the cases.
+    pub shapes: CaseShapes,
     /// Repetitions.
     pub seeds: u64,
-    /// Steps, in their order.
+    /// Steps by series, in their order.
     pub steps: Vec<PlannedStep>,
+    /// Steps of the graph, each after its inputs. While the cases are not there, their names are not
+    /// those that they will have.
+    pub graph: Vec<PlannedGraphStep>,
     /// Measurements that the times are computed from.
     pub measured: Vec<StepCost>,
     /// Networks whose steps were not measured: how to measure them.
@@ -67,37 +74,89 @@ pub struct ExperimentPlan {
 /// # Errors
 /// If settings do not fit, or a measurement fails.
 pub fn plan_experiment(
-    experiment: &ExperimentConfig,
-    out: &Path,
+    study: &Study<'_>,
     mut measured: Vec<StepCost>,
     measure: bool,
 ) -> Result<ExperimentPlan, Failure> {
-    let place =
-        Repetition { seed: 0, own_data: experiment.text.cohort.phantoms.as_ref().map(|_| out) };
+    let experiment = study.experiment;
+    let place = study.first_place();
     let mut unmeasured = Vec::new();
     for network in &experiment.text.networks {
-        let config = experiment.stand_alone_config(network, place)?;
-        if cost_of(&config, &measured).is_some() {
+        let config = experiment.stand_alone_config(network, place_of_any_run(study))?;
+        if find_cost(&config, &measured).is_some() {
             continue;
         }
         if measure {
-            measured.push(bench_step::bench_step(
-                &config,
-                Repeats { warmup: 1, steps: 3, kernel_steps: 0 },
-            )?);
+            let repeats = Repeats { warmup: 1, steps: 3, kernel_steps: 0 };
+            measured.push(bench_step::bench_step(&config, repeats)?);
         } else {
             let file = experiment.settings_file(network);
             unmeasured.push(how_to_measure(network, file.as_deref(), &config));
         }
     }
-    let parts = split_sizes(experiment, place)?;
-    let planner = ExperimentPlanner { experiment, place, parts: &parts, measured: &measured };
-    let steps = planner.plan_steps()?;
-    Ok(ExperimentPlan { parts, seeds: experiment.text.seeds, steps, measured, unmeasured })
+    let parts = split_sizes(experiment, place, &study.listing)?;
+    let shared = experiment.shared_config(place)?.run;
+    let shapes = CaseShapes::count(&study.listing, &shared, &experiment.text.cohort, parts.cases);
+    let model = StepCostModel { study, parts: &parts, shapes: &shapes, measured: &measured };
+    let mut graph = Vec::new();
+    for step in study.graph.steps() {
+        graph.push(PlannedGraphStep {
+            kind: step.kind,
+            subject: step.subject.clone(),
+            fingerprint: step.fingerprint,
+            inputs: step.inputs.clone(),
+            cost: model.estimate(step)?,
+        });
+    }
+    let steps = by_series(study.graph.steps(), &graph);
+    Ok(ExperimentPlan {
+        source: study.listing.source.clone(),
+        parts,
+        shapes,
+        seeds: experiment.text.seeds,
+        steps,
+        graph,
+        measured,
+        unmeasured,
+    })
+}
+
+/// Place of a run of the study, of whichever fold.
+fn place_of_any_run<'a>(study: &Study<'a>) -> Repetition<'a> {
+    let fold = study.experiment.all_folds().first().copied();
+    Repetition { fold, ..study.first_place() }
+}
+
+/// Joins the steps that differ in seed and fold alone.
+fn by_series(steps: &[GraphStep], graph: &[PlannedGraphStep]) -> Vec<PlannedStep> {
+    let mut all: Vec<PlannedStep> = Vec::new();
+    for (step, planned) in steps.iter().zip(graph) {
+        let name = series_name(step);
+        match all.iter_mut().find(|one| one.step == name) {
+            Some(known) => {
+                known.times += 1;
+                known.cost = known.cost.larger_of(&planned.cost);
+            }
+            None => all.push(PlannedStep { step: name, times: 1, cost: planned.cost.clone() }),
+        }
+    }
+    all
+}
+
+fn series_name(step: &GraphStep) -> String {
+    let kind = step.kind.name();
+    match &step.work {
+        StepWork::Ingest(_) => kind.to_owned(),
+        StepWork::Score(work) if step.subject.contains("folds") => {
+            format!("{kind} {} folds {}", step.series, work.part.name())
+        }
+        StepWork::Score(work) => format!("{kind} {} {}", step.series, work.part.name()),
+        _ => format!("{kind} {}", step.series),
+    }
 }
 
 /// The measured step of a network in its own patch and batch.
-fn cost_of<'a>(config: &CheckedConfig, measured: &'a [StepCost]) -> Option<&'a StepCost> {
+pub fn find_cost<'a>(config: &CheckedConfig, measured: &'a [StepCost]) -> Option<&'a StepCost> {
     let run = &config.run;
     measured.iter().find(|cost| {
         cost.model == config.blueprint.name()
@@ -121,163 +180,4 @@ fn how_to_measure(network: &NetworkSection, file: Option<&Path>, config: &Checke
         config.run.loader.batch,
         file.display()
     )
-}
-
-struct ExperimentPlanner<'a> {
-    experiment: &'a ExperimentConfig,
-    place: Repetition<'a>,
-    parts: &'a SplitSizes,
-    measured: &'a [StepCost],
-}
-
-impl ExperimentPlanner<'_> {
-    fn plan_steps(&self) -> Result<Vec<PlannedStep>, Failure> {
-        let experiment = self.experiment;
-        let parts = self.parts;
-        let seeds = experiment.text.seeds;
-        let mut steps = vec![self.plan_ingest()];
-        let test = parts.test_scored;
-        let both = parts.validation_scored + test;
-        let mut configs = Vec::new();
-        for network in &experiment.text.networks {
-            let config = experiment.stand_alone_config(network, self.place)?;
-            steps.push(self.plan_training(&network.name, &config, parts.train, seeds)?);
-            steps.push(self.plan_prediction("score", &network.name, &[&config], both, seeds));
-            configs.push((network, config));
-        }
-        let members = experiment.ensemble_members();
-        let of_ensemble: Vec<&CheckedConfig> = configs
-            .iter()
-            .filter(|(network, _)| members.iter().any(|member| member.name == network.name))
-            .map(|(_, config)| config)
-            .collect();
-        steps.push(self.plan_prediction("score", "ensemble", &of_ensemble, test, seeds));
-        steps.push(self.plan_prediction(
-            "label",
-            "ensemble",
-            &of_ensemble,
-            parts.unlabelled,
-            seeds,
-        ));
-        let name = &experiment.text.student.network;
-        let student = match name.as_str() {
-            // The largest of them: the choice falls later, and a plan is a bound.
-            BEST => configs.iter().max_by_key(|(_, config)| config.blueprint.parameter_count()),
-            name => configs.iter().find(|(network, _)| network.name == name),
-        };
-        let Some((network, _)) = student else { return Ok(steps) };
-        let config = experiment.student_config(network, self.place, &[])?;
-        let told = format!("({})", network.name);
-        let cases = parts.train + parts.unlabelled;
-        for role in ["distilled", "control"] {
-            steps.push(self.plan_training(&format!("{role} {told}"), &config, cases, seeds)?);
-            steps.push(self.plan_prediction("score", role, &[&config], test, seeds));
-        }
-        for share in &experiment.text.labelled_fractions {
-            let cases = ((parts.train as f64 * share).round() as usize).max(1);
-            let told = format!("{:.0} % {told}", 100.0 * share);
-            steps.push(self.plan_training(&told, &config, cases, seeds)?);
-            steps.push(self.plan_prediction("score", &told, &[&config], test, seeds));
-        }
-        Ok(steps)
-    }
-
-    fn case_grid(&self) -> Dims {
-        let cohort = &self.experiment.text.cohort;
-        let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.shape);
-        Dims::from_nifti(phantoms.or(cohort.expected_shape).unwrap_or(Dims::BRATS.to_nifti()))
-    }
-
-    fn plan_ingest(&self) -> PlannedStep {
-        let cases = self.parts.cases;
-        let bytes = self.case_grid().voxel_count() as u64 * BYTES_PER_VOXEL;
-        PlannedStep {
-            step: "ingest".into(),
-            times: 1,
-            cases,
-            disk_bytes: bytes * cases as u64,
-            ..PlannedStep::default()
-        }
-    }
-
-    fn window_count(&self, config: &CheckedConfig) -> u64 {
-        let run = &config.run;
-        Sliding::new(self.case_grid(), run.crop.patch, &run.evaluation).window_starts().len() as u64
-    }
-
-    fn plan_training(
-        &self,
-        name: &str,
-        config: &CheckedConfig,
-        cases: usize,
-        times: u64,
-    ) -> Result<PlannedStep, Failure> {
-        let run = &config.run;
-        let per_epoch =
-            run.train.epoch_steps(cases as u64 * run.loader.patches_per_case, run.loader.batch);
-        let steps = run.train.epochs * per_epoch;
-        let every = |epochs: u64| run.train.epochs.checked_div(epochs).unwrap_or(0);
-        let validated = self.parts.validation_scored as u64;
-        let validations = every(run.train.validation.every_epochs).max(1);
-        let windows = validations * validated * self.window_count(config);
-        let values = config.blueprint.parameter_count() as u64;
-        let checkpoint = 4 * values * (1 + run.optimiser.memory_per_weight());
-        let cost = cost_of(config, self.measured);
-        let loader = run.loader_memory(self.case_grid())?.bytes as u64;
-        let measured_memory = cost.map_or(0, |cost| {
-            cost.peak_rss_bytes.unwrap_or(0) + cost.peak_device_bytes.unwrap_or(0)
-        });
-        Ok(PlannedStep {
-            step: format!("train {name}"),
-            times,
-            cases,
-            samples: steps * run.loader.batch as u64 * run.train.accumulate,
-            steps,
-            windows,
-            checkpoints: every(run.train.checkpoint.every_epochs).max(1),
-            // The last ones and the best.
-            disk_bytes: times * checkpoint * (run.train.checkpoint.keep as u64 + 1),
-            memory_bytes: loader + measured_memory,
-            device_memory: DeviceMemory::estimate(run, config.blueprint.as_ref()),
-            seconds: cost.map(|cost| {
-                let passes = steps * run.train.accumulate;
-                passes as f64 * cost.seconds_per_step + windows as f64 * seconds_per_window(cost)
-            }),
-        })
-    }
-
-    /// Plans a prediction of cases with one or several networks, one after the other.
-    fn plan_prediction(
-        &self,
-        kind: &str,
-        name: &str,
-        networks: &[&CheckedConfig],
-        cases: usize,
-        times: u64,
-    ) -> PlannedStep {
-        let mirrored = self.experiment.text.ensemble.mirrored && name == "ensemble";
-        let passes = if mirrored { MIRRORINGS } else { 1 };
-        let windows = |config: &CheckedConfig| passes * cases as u64 * self.window_count(config);
-        let seconds = networks.iter().map(|config| {
-            cost_of(config, self.measured)
-                .map(|cost| windows(config) as f64 * seconds_per_window(cost))
-        });
-        let label_bytes = if kind == "label" { self.case_grid().voxel_count() as u64 } else { 0 };
-        PlannedStep {
-            step: format!("{kind} {name}"),
-            times,
-            cases,
-            windows: networks.iter().map(|config| windows(config)).sum(),
-            disk_bytes: times * label_bytes * cases as u64,
-            // The case as f32, its weighted sums and its probabilities.
-            memory_bytes: self.case_grid().voxel_count() as u64 * 4 * (4 + 4 + 3),
-            seconds: seconds.sum(),
-            ..PlannedStep::default()
-        }
-    }
-}
-
-/// Wall seconds of one window: a measured pass is one of a whole batch.
-fn seconds_per_window(cost: &StepCost) -> f64 {
-    cost.inference_seconds / cost.batch.max(1) as f64
 }

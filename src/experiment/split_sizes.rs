@@ -1,24 +1,25 @@
-//! Numbers of cases in each part of an experiment, before it is run.
+//! Numbers of cases in each part of a study, before it is run.
 
 use serde::Serialize;
 
 use crate::base::ConfigError;
 use crate::experiment::config::{ExperimentConfig, Repetition};
+use crate::experiment::graph::listing::{CaseListing, CaseSource};
 use crate::run::config::RunConfig;
 use crate::run::config::splitting::GradedCase;
-use crate::run::{Failure, SplitFile, labelled_cases, name_patients, read_split_file};
+use crate::run::{Failure, SplitFile, labelled_cases, read_split_file};
 use crate::volume::{CaseId, CohortCase, PatientId, Split};
 
-/// Number of cases in each split.
+/// Number of cases in each part.
 #[derive(Debug, Clone, Serialize)]
 pub struct SplitSizes {
     /// All labelled cases.
     pub cases: usize,
     /// True if the cases were found, and not only expected.
     pub found: bool,
-    /// Trained on.
+    /// Trained on; in a study of folds, those that are divided into folds.
     pub train: usize,
-    /// Validation cases, those with hidden labels among them.
+    /// Validation cases, those with hidden labels among them; none of their own in a study of folds.
     pub validation: usize,
     /// Validation cases whose labels are not hidden.
     pub validation_scored: usize,
@@ -28,6 +29,9 @@ pub struct SplitSizes {
     pub test_scored: usize,
     /// The others of both: their labels are hidden.
     pub unlabelled: usize,
+    /// Cases of each fold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<usize>,
 }
 
 /// Splits the cases that are there, or as many as are expected.
@@ -37,29 +41,50 @@ pub struct SplitSizes {
 pub fn split_sizes(
     experiment: &ExperimentConfig,
     place: Repetition<'_>,
+    listing: &CaseListing,
 ) -> Result<SplitSizes, Failure> {
-    let run = experiment.shared_config(place)?.run;
+    let mut all = Vec::new();
+    let folds = experiment.all_folds();
+    let first = experiment.text.networks.first().expect("a study without networks is refused");
+    for fold in &folds {
+        let place = Repetition { fold: Some(*fold), ..place };
+        let run = experiment.stand_alone_config(first, place)?.run;
+        all.push(sizes_of_run(experiment, &run, listing)?);
+    }
+    let Some(of_first) = all.first() else {
+        return sizes_of_run(experiment, &experiment.shared_config(place)?.run, listing);
+    };
+    let divided = of_first.train + of_first.validation_scored;
+    let held_out = all.iter().map(|sizes| sizes.validation_scored).collect();
+    let merged =
+        SplitSizes { train: divided, validation: 0, validation_scored: 0, ..of_first.clone() };
+    Ok(SplitSizes { folds: held_out, ..merged })
+}
+
+/// Sizes of the parts of one run.
+fn sizes_of_run(
+    experiment: &ExperimentConfig,
+    run: &RunConfig,
+    listing: &CaseListing,
+) -> Result<SplitSizes, Failure> {
     let cohort = &experiment.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let there = run.discover_in(&run.data.folder).ok().filter(|_| phantoms.is_none());
+    let is_found = matches!(listing.source, CaseSource::Found { .. });
     if let Some(file) = read_split_file(&run.data)? {
-        return Ok(sizes_of_file(&file, there.is_some()));
+        return Ok(sizes_of_file(&file, is_found));
     }
-    let cases = match (there, phantoms.or(cohort.expected_cases)) {
-        (Some(mut dataset), _) => {
-            name_patients(&run.data, &mut dataset.cases)?;
-            return Ok(sizes_of_cases(&run, &labelled_cases(&dataset.cases), true)?);
-        }
-        (None, Some(count)) => expected_cases(count),
-        (None, None) => {
+    let cases = match (is_found, phantoms.or(cohort.expected_cases)) {
+        (true, _) => return Ok(sizes_of_cases(run, &labelled_cases(&listing.cases), true)?),
+        (false, Some(count)) => expected_cases(count),
+        (false, None) => {
             return Err(Failure::Usage(format!(
-                "{}: the dataset is not there, and cohort.expected_cases does not say how many \
-                 cases to plan with; set one of them",
+                "{}: the dataset is not there, and cohort.expected_cases does not say how many cases \
+                 to plan with; set one of them",
                 run.data.folder.display()
             )));
         }
     };
-    Ok(sizes_of_cases(&run, &cases, false)?)
+    Ok(sizes_of_cases(run, &cases, false)?)
 }
 
 /// Cases that are not there yet, one a patient.
@@ -86,6 +111,7 @@ fn sizes_of_cases(
         test: count(&all, Split::Test),
         test_scored: count(&kept, Split::Test),
         unlabelled: count(&kept, Split::Unlabelled),
+        folds: Vec::new(),
     })
 }
 
@@ -102,5 +128,6 @@ fn sizes_of_file(file: &SplitFile, found: bool) -> SplitSizes {
         test,
         test_scored: test,
         unlabelled,
+        folds: Vec::new(),
     }
 }

@@ -157,57 +157,6 @@ fn two_seeds_are_averaged_by_case() {
 }
 
 #[test]
-fn the_papers_own_protocol_can_be_planned_without_its_data() {
-    let desk = Desk::new();
-    let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/paper/table1.toml");
-    let line = format!("experiment --plan {configs}");
-    let text = desk.run(&line).ok().stdout;
-    let told = "592 labelled cases expected: 335 training, 66 validation and 191 test cases";
-    assert!(text.contains(told), "{text}");
-    let measure = "gliaflow bench-step --model unet --patch 128x128x128 --batch 2 --config ";
-    let unet = configs.replace("table1", "unet");
-    assert!(text.contains(&format!("{measure}{unet} --json")), "{text}");
-    let plan = desk.run(&format!("{line} --json")).ok().json();
-    let parts = &plan["parts"];
-    assert_eq!((&parts["validation_scored"], &parts["test_scored"]), (&33.into(), &153.into()));
-    let train = &plan["steps"][1];
-    assert_eq!(train["step"], "train unet");
-    assert_eq!(train["steps"], 280 * 168);
-    assert_eq!(train["seconds"], Value::Null);
-    assert!(desk.names(".").is_empty(), "a plan writes nothing");
-}
-
-#[test]
-fn the_papers_protocol_can_be_planned_within_one_year() {
-    let desk = Desk::new();
-    for (year, told) in [
-        (2018, "285 labelled cases expected: 161 training, 32 validation and 92 test cases"),
-        (2019, "335 labelled cases expected: 190 training, 37 validation and 108 test cases"),
-    ] {
-        let configs = format!("{}/configs/paper/{year}/table1.toml", env!("CARGO_MANIFEST_DIR"));
-        let text = desk.run(&format!("experiment --plan {configs}")).ok().stdout;
-        assert!(text.contains(told), "{text}");
-    }
-}
-
-#[test]
-fn a_plan_takes_measured_steps_into_account() {
-    let desk = desk();
-    let measure = "bench-step --model unet --device cpu --patch 16 --batch 2 --steps 1 --warmup 0 \
-        --set model.settings={base_width=2,levels=2} --json";
-    let measured = desk.run(measure).ok().stdout;
-    std::fs::write(desk.path("narrow.json"), &measured).unwrap();
-    let plan = desk.run("experiment study.toml --plan --times narrow.json --json").ok().json();
-    let seconds: f64 =
-        serde_json::from_str::<Value>(&measured).unwrap()["seconds_per_step"].as_f64().unwrap();
-    let train = &plan["steps"][1];
-    let steps = train["steps"].as_u64().unwrap() as f64;
-    assert!(train["seconds"].as_f64().unwrap() >= steps * seconds, "{train}");
-    let named = plan["unmeasured"][0].as_str().unwrap();
-    assert!(named.starts_with("wide: say --measure"), "{named}");
-}
-
-#[test]
 fn a_study_that_cannot_be_is_refused_before_anything_is_done() {
     let desk = desk();
     let refused = |set: &str, words: &[&str]| {

@@ -82,7 +82,7 @@ pub struct DataConfig {
     )]
     pub held_out: Option<f64>,
     /// Fold of a cross-validation, such as `0/5`, in place of `held_out`; or one of the folds of
-    /// `split`.
+    /// `split`. Beside `shares` test and hidden labels stay theirs, and all others are divided into folds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub fold: Option<Fold>,

@@ -28,6 +28,22 @@ impl CheckedConfig {
         Fingerprint::of_config(&deciding)
     }
 
+    /// Fingerprint of the settings that decide which cases there are, how they are prepared and divided:
+    /// those of the data, without a teacher's labels. The text of a file that divides the cases is the
+    /// caller's to add: its path decides nothing.
+    ///
+    /// # Panics
+    /// As [`CheckedConfig::fingerprint`].
+    pub fn data_fingerprint(&self) -> Fingerprint {
+        let mut data = self.deciding_settings()["data"].take();
+        let settings = data.as_object_mut().expect("settings of the data are a table");
+        for other in ["pseudo", "split"] {
+            settings.remove(other);
+        }
+        let seed = self.run.data.seed_of_split(self.run.seed);
+        Fingerprint::of_config(&(seed, data))
+    }
+
     /// The settings as JSON; those that do not decide the result have their neutral value.
     pub(in crate::run) fn deciding_settings(&self) -> Value {
         let mut settings = serde_json::to_value(&self.run).expect("settings are plain data");

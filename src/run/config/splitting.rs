@@ -4,7 +4,7 @@ use crate::base::ConfigError;
 use crate::brats::TumourGrade;
 use crate::run::config::data::DataConfig;
 use crate::volume::{
-    CaseId, CohortCase, Split, SplitShares, cross_validation, hold_out_cases, keep_patients,
+    CaseId, CohortCase, Fold, Split, SplitShares, cross_validation, hold_out_cases, keep_patients,
     partition_cohort, split_by_patient,
 };
 
@@ -23,8 +23,7 @@ impl DataConfig {
     pub fn check_division(&self) -> Result<(), ConfigError> {
         match (self.fold, &self.shares, &self.split) {
             (_, Some(_), Some(path)) => Err(second_way("split", path.display(), "data.shares")),
-            (Some(fold), Some(_), _) => Err(second_way("fold", fold, "data.shares")),
-            (None, Some(shares), _) => {
+            (_, Some(shares), None) => {
                 shares.check_shares().map_err(|error| error.in_section("shares"))
             }
             _ => Ok(()),
@@ -51,7 +50,7 @@ impl DataConfig {
     }
 
     /// Returns the same division with no labels hidden: hiding takes cases out of the parts and moves
-    /// none between them.
+    /// none between them. Beside shares a fold is left out: it divides what the shares leave.
     #[must_use]
     pub fn with_open_labels(&self) -> Self {
         let open = |shares| SplitShares {
@@ -59,7 +58,8 @@ impl DataConfig {
             unlabelled_of_test: 0.0,
             ..shares
         };
-        Self { shares: self.shares.map(open), ..self.clone() }
+        let fold = self.fold.filter(|_| self.shares.is_none());
+        Self { shares: self.shares.map(open), fold, ..self.clone() }
     }
 
     /// Seed of the division, in a run of seed `seed`.
@@ -87,22 +87,39 @@ impl DataConfig {
         patients: &[(CaseId, Option<TumourGrade>)],
         seed: u64,
     ) -> Result<Vec<Split>, ConfigError> {
-        if let Some(fold) = self.fold {
-            let folds = fold.fold_count();
-            let found = patients.len();
-            if found < folds {
-                let problem = format!("too fine: there are {found} patients");
-                return Err(ConfigError::new("data.fold", fold, problem, "use fewer folds"));
+        let Some(shares) = &self.shares else {
+            if let Some(fold) = self.fold {
+                return validate_on_fold(patients, fold, seed);
             }
-            return Ok(cross_validation(patients, fold, seed));
+            let share = self.held_out.unwrap_or(HELD_OUT);
+            let ids: Vec<CaseId> = patients.iter().map(|(id, _)| id.clone()).collect();
+            return Ok(hold_out_cases(&ids, held_out_count(ids.len(), share), seed));
+        };
+        let mut parts = partition_cohort(patients, shares, seed);
+        if let Some(fold) = self.fold {
+            let is_left = |place: &usize| matches!(parts[*place], Split::Train | Split::Validation);
+            let left: Vec<usize> = (0..parts.len()).filter(is_left).collect();
+            let own: Vec<_> = left.iter().map(|&place| patients[place].clone()).collect();
+            for (place, part) in left.into_iter().zip(validate_on_fold(&own, fold, seed)?) {
+                parts[place] = part;
+            }
         }
-        if let Some(shares) = &self.shares {
-            return Ok(partition_cohort(patients, shares, seed));
-        }
-        let share = self.held_out.unwrap_or(HELD_OUT);
-        let ids: Vec<CaseId> = patients.iter().map(|(id, _)| id.clone()).collect();
-        Ok(hold_out_cases(&ids, held_out_count(ids.len(), share), seed))
+        Ok(parts)
     }
+}
+
+/// Divides patients into one fold to validate on and the others.
+fn validate_on_fold(
+    patients: &[(CaseId, Option<TumourGrade>)],
+    fold: Fold,
+    seed: u64,
+) -> Result<Vec<Split>, ConfigError> {
+    let found = patients.len();
+    if found < fold.fold_count() {
+        let problem = format!("too fine: there are {found} patients");
+        return Err(ConfigError::new("data.fold", fold, problem, "use fewer folds"));
+    }
+    Ok(cross_validation(patients, fold, seed))
 }
 
 fn second_way(field: &str, value: impl std::fmt::Display, other: &str) -> ConfigError {
@@ -173,6 +190,28 @@ mod tests {
     }
 
     #[test]
+    fn folds_beside_shares_divide_what_is_neither_tested_nor_unlabelled() {
+        let all = cases(80);
+        let shares = Some(SplitShares::default());
+        let config = |fold| DataConfig { fold, shares, ..Default::default() };
+        config(Fold::new(0, 5).ok()).check_division().unwrap();
+        let whole = config(None).split_cases(&all, 3).unwrap();
+        let mut validated = vec![0; all.len()];
+        for index in 0..5 {
+            let parts = config(Fold::new(index, 5).ok()).split_cases(&all, 3).unwrap();
+            for ((times, part), before) in validated.iter_mut().zip(&parts).zip(&whole) {
+                *times += usize::from(*part == Split::Validation);
+                let is_kept = [Split::Test, Split::Unlabelled].contains(before);
+                assert!(!is_kept || part == before, "{before:?} became {part:?}");
+            }
+        }
+        let is_left = |part: &Split| matches!(part, Split::Train | Split::Validation);
+        let expected: Vec<usize> = whole.iter().map(|part| usize::from(is_left(part))).collect();
+        assert_eq!(validated, expected, "each case that is left is held out once");
+        assert_eq!(config(Fold::new(0, 5).ok()).with_open_labels().fold, None);
+    }
+
+    #[test]
     fn fewer_labelled_cases_change_nothing_but_who_is_trained_on() {
         let all = cases(60);
         let parts = |labelled_fraction| {
@@ -210,7 +249,8 @@ mod tests {
     #[test]
     fn two_ways_at_once_and_too_few_cases_are_refused() {
         let fold = Fold::new(0, 5).ok();
-        let both = DataConfig { fold, shares: Some(SplitShares::default()), ..Default::default() };
+        let shares = Some(SplitShares::default());
+        let both = DataConfig { split: Some("a.csv".into()), shares, ..Default::default() };
         assert!(both.check_division().unwrap_err().to_string().contains("keep one"));
         let few = DataConfig { fold, ..Default::default() };
         assert!(few.split_cases(&cases(4), 0).unwrap_err().to_string().contains("use fewer folds"));
