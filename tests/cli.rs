@@ -79,6 +79,8 @@ mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
 #[cfg(feature = "train")]
+mod submitting;
+#[cfg(feature = "train")]
 mod training;
 #[cfg(feature = "train")]
 mod unchanged_samples;

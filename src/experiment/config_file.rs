@@ -7,6 +7,7 @@ use smart_default::SmartDefault;
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
+use crate::experiment::slurm::SlurmSection;
 use crate::run::CheckpointChoice;
 use crate::run::phantoms::PhantomCohort;
 use crate::volume::Targets;
@@ -41,6 +42,9 @@ pub struct ExperimentFile {
     /// Network that learns from the ensemble.
     #[serde(default)]
     pub student: StudentSection,
+    /// Jobs of its steps on a Slurm cluster; decides no result.
+    #[serde(default)]
+    pub slurm: SlurmSection,
     /// Shares of the labelled training cases: the student's network is trained alone on each of
     /// them as well, which gives its Dice by the amount of data.
     #[serde(default)]

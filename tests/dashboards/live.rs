@@ -306,7 +306,8 @@ fn a_run_without_a_gpu_is_asked_everything_but_the_gpus_panels() {
     for question in others {
         let (Kind::Instant(text) | Kind::Range(text)) = &question.kind else { continue };
         assert!(!text.contains("gpu_"), "{text}");
-        let unknown = ["$job", "$study", "$instance", "$run\""].iter().find(|name| text.contains(**name));
+        let unknown =
+            ["$job", "$study", "$instance", "$run\""].iter().find(|name| text.contains(**name));
         assert_eq!(unknown, None, "a variable is left: {text}");
     }
 }
