@@ -23,6 +23,7 @@ while kill -0 "$child" 2>/dev/null; do wait "$child"; done
 wait "$child"
 code=$?
 if [ "$code" -eq 75 ] && [ -z "$is_cancelled" ]; then
-  scontrol requeue "$SLURM_JOB_ID"
+  # Not $SLURM_JOB_ID: for one of an array's tasks that is the number of the whole array.
+  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi
 exit "$code"

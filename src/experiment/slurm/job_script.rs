@@ -181,7 +181,7 @@ mod tests {
         let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("bash");
         command.arg(at("job.sh")).env("PATH", path);
-        command.env("SLURM_ARRAY_TASK_ID", "3").env("SLURM_JOB_ID", "12");
+        command.env("SLURM_ARRAY_TASK_ID", "3").env("SLURM_ARRAY_JOB_ID", "12");
         let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
         if let Some(signal) = signal {
             std::thread::sleep(std::time::Duration::from_millis(700));
@@ -198,7 +198,7 @@ mod tests {
         let told = (Some(0), format!("--step {name}\n"));
         assert_eq!(run("echo $1 $2", &[], None), told, "done is done");
         assert_eq!(run("exit 3", &[], None), (Some(3), String::new()));
-        let queued = (Some(75), "scontrol requeue 12\n".to_owned());
+        let queued = (Some(75), "scontrol requeue 12_3\n".to_owned());
         assert_eq!(run("exit 75", &[], None), queued);
         let patient = "trap 'sleep 0.3; exit 75' USR1; for i in $(seq 200); do sleep 0.05; done";
         assert_eq!(run(patient, &[], Some("-USR1")), queued, "the warning is passed on");
