@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::target_file::TargetFile;
 use crate::base::spawn_named;
 
-/// Interval at which a process touches its file, and removes those of others that have ended.
+/// Interval at which a process writes its file anew, and removes those of others that have ended.
 const BEAT: Duration = Duration::from_secs(60);
 
 /// Group of targets, as `file_sd` reads a list of.
