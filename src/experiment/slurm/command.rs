@@ -8,7 +8,7 @@ use crate::base::Fault;
 ///
 /// # Errors
 /// If it is not there or fails; `remedy` ends the text.
-pub fn run_command(command: &mut Command, remedy: &str) -> Result<String, Fault> {
+pub(super) fn run_command(command: &mut Command, remedy: &str) -> Result<String, Fault> {
     let line = command_line(command);
     let problem = |problem: String, remedy: &str| Fault::Environment {
         subject: line.clone(),

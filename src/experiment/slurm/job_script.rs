@@ -10,7 +10,7 @@ use crate::experiment::slurm::settings::SlurmSection;
 const TEMPLATE: &str = include_str!("job.sh");
 
 /// Digits of a step's name in a script and in a comment.
-pub const DIGITS: usize = 12;
+pub(super) const DIGITS: usize = 12;
 
 /// Command that does a step of a study, without the step's name.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct StepCommand {
 }
 
 /// Script of a job array.
-pub struct JobScript<'a> {
+pub(super) struct JobScript<'a> {
     /// Settings of the study's jobs.
     pub settings: &'a SlurmSection,
     /// Name of the study.
@@ -37,7 +37,7 @@ pub struct JobScript<'a> {
 
 impl JobScript<'_> {
     /// Text of the script for an array.
-    pub fn to_text(&self, array: &JobArray<'_>) -> String {
+    pub(super) fn to_text(&self, array: &JobArray<'_>) -> String {
         let steps: Vec<String> = array
             .tasks
             .iter()
