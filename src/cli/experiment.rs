@@ -96,7 +96,7 @@ impl Experiment {
         assignments.extend(self.seeds.map(|seeds| format!("seeds={seeds}")));
         let experiment = ExperimentConfig::load(&self.config, &assignments)?;
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(&experiment.text.name));
-        let study = Study::plan(&experiment, &out)?;
+        let study = Study::plan_graph(&experiment, &out)?;
         if self.plan {
             let measured = read_times(&self.times)?;
             let planned = plan::plan_experiment(&study, measured, self.measure)?;
@@ -142,7 +142,7 @@ impl Experiment {
         }
         let table = live.run_network_verb(|session| {
             StepRunner::new(&study, session)?.perform_all()?;
-            StudyTable::read(&study)
+            StudyTable::read_table(&study)
         })?;
         let text = format!("{}\ntable: {}", table.to_markdown()?, out.join("table.md").display());
         Ok(CommandOutput::new(&table.to_json()?, text))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::{Fingerprint, format_bytes, format_duration};
 use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::graph::dot::to_dot;
-use crate::experiment::graph::listing::CaseSource;
+use crate::experiment::graph::listing::ListingSource;
 use crate::experiment::plan::{ExperimentPlan, PlannedStep};
 use crate::experiment::runner::Study;
 use crate::experiment::step_cost::CostEstimate;
@@ -78,13 +78,13 @@ fn cases_text(plan: &ExperimentPlan) -> String {
     }
     let assumed = if plan.shapes.assumed { ", which is assumed" } else { "" };
     let mut text = match &plan.source {
-        CaseSource::Absent { folder } => format!(
+        ListingSource::Absent { folder } => format!(
             "{}: is not there, so that cases and shapes are those that the study expects, and the names \
              of its steps will be others\n",
             folder.display()
         ),
-        CaseSource::Found { folder } => format!("cases of {}\n", folder.display()),
-        CaseSource::Drawn => "phantoms, which the study draws\n".to_owned(),
+        ListingSource::Found { folder } => format!("cases of {}\n", folder.display()),
+        ListingSource::Drawn => "phantoms, which the study draws\n".to_owned(),
     };
     text += &format!("{} labelled cases{expected}: {division}", parts.cases);
     text += &format!("\nshapes: {}{assumed}", shapes.join(", "));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cache::PreprocessConfig;
 use crate::experiment::config_file::CohortSection;
-use crate::experiment::graph::listing::{CaseListing, CaseSource};
+use crate::experiment::graph::listing::{CaseListing, ListingSource};
 use crate::run::config::RunConfig;
 use crate::volume::Dims;
 
@@ -33,7 +33,7 @@ pub struct CaseShapes {
 
 impl CaseShapes {
     /// Counts the shapes of `listing`, of `cases` cases where they are not there.
-    pub fn count(
+    pub fn count_shapes(
         listing: &CaseListing,
         run: &RunConfig,
         cohort: &CohortSection,
@@ -45,7 +45,7 @@ impl CaseShapes {
             assumed,
         };
         match (&listing.source, &cohort.phantoms, cohort.expected_shape) {
-            (CaseSource::Found { .. }, ..) => Self::of_files(listing, &run.data.preprocess),
+            (ListingSource::Found { .. }, ..) => Self::of_files(listing, &run.data.preprocess),
             (_, Some(phantoms), _) => one(phantoms.shape, false),
             (_, None, Some(expected)) => one(expected, false),
             (_, None, None) => one(Dims::BRATS.to_nifti(), true),

@@ -9,7 +9,7 @@ use crate::base::Fingerprint;
 use crate::experiment::case_shapes::CaseShapes;
 use crate::experiment::config::Repetition;
 use crate::experiment::config_file::NetworkSection;
-use crate::experiment::graph::listing::CaseSource;
+use crate::experiment::graph::listing::ListingSource;
 use crate::experiment::graph::{GraphStep, StepKind, StepWork};
 use crate::experiment::runner::Study;
 use crate::experiment::split_sizes::{SplitSizes, split_sizes};
@@ -30,7 +30,7 @@ pub struct PlannedStep {
     pub cost: CostEstimate,
 }
 
-/// One step of the graph, and its cost.
+/// Step of the graph, and its cost.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedGraphStep {
     /// Kind of the step.
@@ -50,7 +50,7 @@ pub struct PlannedGraphStep {
 #[derive(Debug, Clone, Serialize)]
 pub struct ExperimentPlan {
     /// Source of the cases.
-    pub source: CaseSource,
+    pub source: ListingSource,
     /// The cases.
     pub parts: SplitSizes,
     /// Shapes of the cases.
@@ -96,7 +96,8 @@ pub fn plan_experiment(
     }
     let parts = split_sizes(experiment, place, &study.listing)?;
     let shared = experiment.shared_config(place)?.run;
-    let shapes = CaseShapes::count(&study.listing, &shared, &experiment.text.cohort, parts.cases);
+    let shapes =
+        CaseShapes::count_shapes(&study.listing, &shared, &experiment.text.cohort, parts.cases);
     let model = StepCostModel { study, parts: &parts, shapes: &shapes, measured: &measured };
     let mut graph = Vec::new();
     for step in study.graph.steps() {
@@ -105,7 +106,7 @@ pub fn plan_experiment(
             subject: step.subject.clone(),
             fingerprint: step.fingerprint,
             inputs: step.inputs.clone(),
-            cost: model.estimate(step)?,
+            cost: model.estimate_step(step)?,
         });
     }
     let steps = by_series(study.graph.steps(), &graph);

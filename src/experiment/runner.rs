@@ -38,12 +38,12 @@ impl<'a> Study<'a> {
     ///
     /// # Errors
     /// If the settings do not fit.
-    pub fn plan(experiment: &'a ExperimentConfig, out: &'a Path) -> Result<Self, Failure> {
+    pub fn plan_graph(experiment: &'a ExperimentConfig, out: &'a Path) -> Result<Self, Failure> {
         let own_data = experiment.text.cohort.phantoms.as_ref().map(|_| out);
         let place = Repetition { own_data, ..Repetition::default() };
-        let listing = CaseListing::find(experiment, place)?;
+        let listing = CaseListing::list_cases(experiment, place)?;
         let graph = build_graph(experiment, own_data, &listing)?;
-        Ok(Self { experiment, listing, graph, folder: StudyFolder::at(out), own_data })
+        Ok(Self { experiment, listing, graph, folder: StudyFolder::new(out), own_data })
     }
 
     /// Place of a run of the first repetition.
@@ -111,7 +111,7 @@ impl<'a> Study<'a> {
 /// End of a step.
 #[derive(Debug, Serialize)]
 pub struct StepEnd {
-    /// Its outcome.
+    /// Outcome of the step.
     pub outcome: StepOutcome,
     /// Seconds of its work in this process; absent if it was found done.
     pub seconds: Option<f64>,
@@ -167,7 +167,7 @@ impl<'a> StepRunner<'a> {
                 return Err(study.missing_input(input));
             }
         }
-        let _lock = study.folder.lock_step(step, self.session)?;
+        let lock = study.folder.lock_step(step, self.session)?;
         let inputs = input_contents(&study.folder, &study.graph, step)?.unwrap_or_default();
         let earlier = StepOutcome::read(&study.folder, step)?;
         let is_kept = |outcome: &StepOutcome| {
@@ -178,6 +178,7 @@ impl<'a> StepRunner<'a> {
             study.folder.record_event(step, StepEvent::Kept, None)?;
             return Ok(StepEnd { outcome, seconds: None });
         }
+        lock.name_holder()?;
         let is_begun = step_state::has_work(&study.folder, step)?;
         let event = if is_begun { StepEvent::Resumed } else { StepEvent::Begun };
         study.folder.record_event(step, event, None)?;
@@ -189,9 +190,10 @@ impl<'a> StepRunner<'a> {
             )),
             other => other,
         })?;
-        outcome.publish(&study.folder.step_folder(step))?;
+        outcome.publish_in(&study.folder.step_folder(step))?;
         let seconds = since.elapsed().as_secs_f64();
         study.folder.record_event(step, StepEvent::Done, Some(seconds))?;
+        drop(lock);
         Ok(StepEnd { outcome, seconds: Some(seconds) })
     }
 
@@ -201,11 +203,11 @@ impl<'a> StepRunner<'a> {
         inputs: BTreeMap<String, Fingerprint>,
     ) -> Result<StepOutcome, Failure> {
         let (content, result): (Fingerprint, StepResult) = match &step.work {
-            StepWork::Ingest(_) => self.ingest(step)?,
-            StepWork::Train(work) => self.train(step, work)?,
-            StepWork::Score(work) => self.score(step, work)?,
-            StepWork::Label(work) => self.label(work)?,
-            StepWork::Choose(work) => self.choose(work)?,
+            StepWork::Ingest(_) => self.ingest_cases(step)?,
+            StepWork::Train(work) => self.train_run(step, work)?,
+            StepWork::Score(work) => self.score_cases(step, work)?,
+            StepWork::Label(work) => self.label_cases(work)?,
+            StepWork::Choose(work) => self.choose_network(work)?,
             StepWork::Table(work) => self.write_paper_table(step, work)?,
             StepWork::FoldTable(work) => self.write_fold_table(step, work)?,
         };

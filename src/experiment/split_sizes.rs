@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::ConfigError;
 use crate::experiment::config::{ExperimentConfig, Repetition};
-use crate::experiment::graph::listing::{CaseListing, CaseSource};
+use crate::experiment::graph::listing::{CaseListing, ListingSource};
 use crate::run::config::RunConfig;
 use crate::run::config::splitting::GradedCase;
 use crate::run::{Failure, SplitFile, labelled_cases, read_split_file};
@@ -69,7 +69,7 @@ fn sizes_of_run(
 ) -> Result<SplitSizes, Failure> {
     let cohort = &experiment.text.cohort;
     let phantoms = cohort.phantoms.as_ref().map(|phantoms| phantoms.cases as usize);
-    let is_found = matches!(listing.source, CaseSource::Found { .. });
+    let is_found = matches!(listing.source, ListingSource::Found { .. });
     if let Some(file) = read_split_file(&run.data)? {
         return Ok(sizes_of_file(&file, is_found));
     }

@@ -74,7 +74,7 @@ impl StepCostModel<'_> {
     ///
     /// # Errors
     /// If no run takes its settings.
-    pub fn estimate(&self, step: &GraphStep) -> Result<CostEstimate, Failure> {
+    pub fn estimate_step(&self, step: &GraphStep) -> Result<CostEstimate, Failure> {
         match &step.work {
             StepWork::Ingest(_) => Ok(self.estimate_ingest()),
             StepWork::Train(work) => self.estimate_training(work),

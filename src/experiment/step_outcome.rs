@@ -73,7 +73,7 @@ impl StepOutcome {
     ///
     /// # Errors
     /// If the disk does not take it.
-    pub fn publish(&self, folder: &Path) -> Result<(), Fault> {
+    pub fn publish_in(&self, folder: &Path) -> Result<(), Fault> {
         write_json(&folder.join(OUTCOME), self)
     }
 

@@ -14,22 +14,22 @@ use crate::experiment::study_folder::StudyFolder;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum StepState {
-    /// Its outcome is published.
+    /// Done: the outcome is published.
     Done,
-    /// A process is at it.
+    /// Locked by a process that is at it.
     Running {
         /// The process and its machine.
         holder: String,
     },
     /// An earlier process has left work of it, and its inputs are done.
     Begun,
-    /// Its inputs are done.
+    /// Not begun, with all inputs done.
     Ready,
-    /// It is done, of inputs that have other contents now; it is done again.
+    /// Done of inputs that have other contents now; to be done again.
     Outdated,
     /// Inputs are not done.
     Waiting {
-        /// Their names.
+        /// Names of those inputs.
         inputs: Vec<Fingerprint>,
     },
 }

@@ -2,7 +2,7 @@
 //! steps. Several processes may work in it, each at another step.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +32,22 @@ pub struct StudyFolder {
 /// Lock of a step, held as long as this lives.
 #[must_use]
 pub struct StepLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+}
+
+impl StepLock {
+    /// Writes down which process is at the step, for whoever looks or waits.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn name_holder(&self) -> Result<(), Fault> {
+        let holder = format!("process {} on {}", std::process::id(), host_name());
+        // Whoever waited has read the name of the one before.
+        let emptied = self.file.set_len(0).and_then(|()| (&self.file).rewind());
+        let named = emptied.and_then(|()| (&self.file).write_all(holder.as_bytes()));
+        named.map_err(|error| Fault::from_io(&self.path, &error))
+    }
 }
 
 /// Line of the journal.
@@ -60,17 +75,8 @@ pub enum StepEvent {
 }
 
 impl StudyFolder {
-    /// Opens or makes the folder.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn open(root: &Path) -> Result<Self, Fault> {
-        fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_path_buf() })
-    }
-
-    /// The folder, which need not be there, for a look at it.
-    pub fn at(root: &Path) -> Self {
+    /// The folder at `root`, which need not be there.
+    pub fn new(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
 
@@ -106,10 +112,7 @@ impl StudyFolder {
             prepare::fail_if_stopped(&session.stop, "another process goes on with the step")?;
             thread::sleep(LOOK);
         }
-        let holder = format!("process {} on {}", std::process::id(), host_name());
-        let named = file.set_len(0).and_then(|()| (&file).write_all(holder.as_bytes()));
-        named.map_err(|error| Fault::from_io(&path, &error))?;
-        Ok(StepLock { _file: file })
+        Ok(StepLock { file, path })
     }
 
     /// Process that is at a step: `process 12 on node3`; `None` if none is.
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn half_a_line_is_cut_away() {
         let root = tempfile::tempdir().unwrap();
-        let study = StudyFolder::open(root.path()).unwrap();
+        let study = StudyFolder::new(root.path());
         let record =
             |settings| study.record_event(&step(settings), StepEvent::Begun, None).unwrap();
         let journal = root.path().join(JOURNAL);
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn the_last_seconds_of_a_step_are_those_of_its_last_end() {
         let root = tempfile::tempdir().unwrap();
-        let study = StudyFolder::open(root.path()).unwrap();
+        let study = StudyFolder::new(root.path());
         assert!(study.read_seconds().unwrap().is_empty());
         study.record_event(&step(1), StepEvent::Begun, None).unwrap();
         study.record_event(&step(1), StepEvent::Done, Some(2.5)).unwrap();

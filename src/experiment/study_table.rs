@@ -23,7 +23,7 @@ impl StudyTable {
     ///
     /// # Errors
     /// If the outcome of a step is gone.
-    pub fn read(study: &Study<'_>) -> Result<Self, Failure> {
+    pub fn read_table(study: &Study<'_>) -> Result<Self, Failure> {
         let mut steps = study.graph.steps().iter();
         let found = steps.find_map(|step| match &step.work {
             StepWork::Table(work) => {

@@ -32,7 +32,13 @@ pub fn add_cross_validation(
         let of_seeds: Vec<Vec<Vec<MemberRef>>> =
             runs.iter().map(|runs| runs.chunks(1).map(members).collect()).collect();
         let train = runs.first().and_then(|runs| runs.first()).copied();
-        rows.push(add_fold_row(builder, (&network.name, train), &folds, &of_seeds, has_test_part));
+        rows.push(add_fold_row(
+            builder,
+            (network.name.as_str(), train),
+            &folds,
+            &of_seeds,
+            has_test_part,
+        ));
         trained.push((network, runs));
     }
     let members = builder.experiment.weighted_members();

@@ -15,7 +15,7 @@ use crate::volume::{CaseId, PatientId, Split};
 /// Cases of a study, as far as file names and sizes tell.
 pub struct CaseListing {
     /// Source of the cases.
-    pub source: CaseSource,
+    pub source: ListingSource,
     /// Cases that were found; none of other sources.
     pub cases: Vec<CaseFiles>,
     /// True if the settings set some cases apart to report on.
@@ -27,7 +27,7 @@ pub struct CaseListing {
 /// Source of a study's cases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum CaseSource {
+pub enum ListingSource {
     /// Cases of this folder.
     Found {
         /// The folder.
@@ -54,7 +54,10 @@ impl CaseListing {
     ///
     /// # Errors
     /// If the settings do not fit, or the folder is there and cannot be read.
-    pub fn find(experiment: &ExperimentConfig, place: Repetition<'_>) -> Result<Self, Failure> {
+    pub fn list_cases(
+        experiment: &ExperimentConfig,
+        place: Repetition<'_>,
+    ) -> Result<Self, Failure> {
         let shared = experiment.shared_config(place)?;
         let data = &shared.run.data;
         let phantoms = experiment.text.cohort.phantoms.as_ref();
@@ -62,12 +65,12 @@ impl CaseListing {
         let folder = data.folder.clone();
         let mut cases = Vec::new();
         let source = match phantoms {
-            Some(_) => CaseSource::Drawn,
-            None if !folder.exists() => CaseSource::Absent { folder },
+            Some(_) => ListingSource::Drawn,
+            None if !folder.exists() => ListingSource::Absent { folder },
             None => {
                 cases = shared.run.discover_in(&folder)?.cases;
                 name_patients(data, &mut cases)?;
-                CaseSource::Found { folder }
+                ListingSource::Found { folder }
             }
         };
         let of_file = split_file.as_ref().map(|file| file.to_locked().fingerprint);
@@ -88,7 +91,7 @@ impl CaseListing {
     /// # Errors
     /// If so; the error names the folder.
     pub fn check_is_there(&self) -> Result<(), Failure> {
-        let CaseSource::Absent { folder } = &self.source else { return Ok(()) };
+        let ListingSource::Absent { folder } = &self.source else { return Ok(()) };
         Err(Failure::Usage(format!(
             "{}: is not there; name the dataset's folder with --set base.data.folder='\"DIR\"', or say \
              --plan",

@@ -30,7 +30,7 @@ pub struct GraphStep {
     pub fingerprint: Fingerprint,
     /// Steps that have to be done before it.
     pub inputs: Vec<Fingerprint>,
-    /// Its work, with every setting that decides its outcome.
+    /// Work, with every setting that decides its outcome.
     pub work: StepWork,
 }
 
@@ -175,10 +175,10 @@ pub enum NetworkRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EpochLength {
-    /// As the run's settings and cases give it.
+    /// Steps that the run's settings and cases give.
     OfRun,
-    /// As the labelled and the unlabelled cases together give it: student and control take as many
-    /// steps.
+    /// Steps that the labelled and the unlabelled cases together give: student and control take as
+    /// many.
     OfAllCases,
 }
 

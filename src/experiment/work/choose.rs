@@ -14,7 +14,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// If a score is gone.
-    pub(in crate::experiment) fn choose(
+    pub(in crate::experiment) fn choose_network(
         &self,
         work: &ChooseWork,
     ) -> Result<(Fingerprint, StepResult), Failure> {

@@ -18,7 +18,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// If there is no usable case, a part that the study needs is empty, or the session is stopped.
-    pub(in crate::experiment) fn ingest(
+    pub(in crate::experiment) fn ingest_cases(
         &self,
         step: &GraphStep,
     ) -> Result<(Fingerprint, StepResult), Failure> {

@@ -16,7 +16,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// If weights cannot be read, a case cannot be annotated, or the session is stopped.
-    pub(in crate::experiment) fn label(
+    pub(in crate::experiment) fn label_cases(
         &self,
         work: &LabelWork,
     ) -> Result<(Fingerprint, StepResult), Failure> {

@@ -20,7 +20,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// If weights cannot be read, a case cannot be scored, or the session is stopped.
-    pub(in crate::experiment) fn score(
+    pub(in crate::experiment) fn score_cases(
         &self,
         step: &GraphStep,
         work: &ScoreWork,

@@ -24,7 +24,7 @@ impl StepRunner<'_> {
     ///
     /// # Errors
     /// As [`train::train`], and if the run's cases or settings are not the study's.
-    pub(in crate::experiment) fn train(
+    pub(in crate::experiment) fn train_run(
         &self,
         step: &GraphStep,
         work: &TrainWork,
