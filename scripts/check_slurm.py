@@ -156,10 +156,11 @@ def processes_below(number):
 
 
 def await_node(folder, node):
-    """Has a node back, once Slurm has found out that it is gone."""
-    down = lambda: run("sinfo", "--noheader", "--node", f"--nodes=node{node}", "--format=%T").startswith("down")
-    until(f"node{node} is down", down)
-    say(f"node{node} is down")
+    """Has a node back, once Slurm has found out that it does not answer (`*`) or is down."""
+    def is_missed():
+        state = run("sinfo", "--noheader", "--Node", f"--nodes=node{node}", "--format=%T").strip()
+        return state if state.startswith("down") or state.endswith("*") else None
+    say(f"node{node} is {until(f'node{node} is missed', is_missed)}")
     run(ROOT / "scripts/slurm", "start-node", folder, node)
 
 
@@ -181,7 +182,8 @@ def check_undisturbed(program, place, local):
 
 
 def check_disturbed(program, place, local, folder):
-    study = Study(program, place / "disturbed")
+    # Slow enough that a job goes on when Slurm finds out, after half a minute, that its node does not answer.
+    study = Study(program, place / "disturbed", ["base.drill.slow_step_ms=400"])
     everything = study.submit()["steps"]
     task = study.in_the_midst_of("train narrow seed 0")
     run("scancel", task)
@@ -194,8 +196,8 @@ def check_disturbed(program, place, local, folder):
     task = study.in_the_midst_of("train narrow seed 0")
     os.kill(process_of(folder, 2), signal.SIGKILL)
     say("slurmd of node2 is killed, its job's processes are not")
+    until("the job that is queued again", lambda: (job_field(task, "Restarts") or "0") != "0" or state(task) == "PENDING")
     await_node(folder, 2)
-    until("the requeued job", lambda: (job_field(task, "Restarts") or "0") != "0")
 
     task = study.in_the_midst_of("train control seed 0")
     run("scancel", "--batch", "--signal=USR1", task)
