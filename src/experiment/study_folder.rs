@@ -162,8 +162,7 @@ impl StudyFolder {
     /// # Errors
     /// If the journal cannot be read.
     pub fn read_seconds(&self) -> Result<Vec<(Fingerprint, f64)>, Fault> {
-        let text =
-            fs::if_present(fs::read_to_string(&self.root.join(JOURNAL)))?.unwrap_or_default();
+        let text = fs::if_present(fs::read_to_string(self.root.join(JOURNAL)))?.unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<JournalLine>(line).ok());
         let done = lines.filter(|line| line.event == StepEvent::Done);
         Ok(done.filter_map(|line| Some((line.fingerprint, line.seconds?))).collect())
