@@ -81,6 +81,8 @@ mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
 #[cfg(feature = "train")]
+mod submitting;
+#[cfg(feature = "train")]
 mod teaching;
 #[cfg(feature = "train")]
 mod training;

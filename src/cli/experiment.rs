@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{fs, write_atomically};
+use crate::cli::study_jobs::StudyCommand;
 use crate::cli::{
-    ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, study_plan, study_steps,
-    train,
+    ActiveSession, CommandOutput, Console, SessionOptions, VerbResult, study_jobs, study_plan,
+    study_steps, train,
 };
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::plan;
@@ -15,6 +16,7 @@ use crate::experiment::study_table::StudyTables;
 use crate::pipeline::whole_case;
 use crate::run::tools::bench_step::StepCost;
 use crate::run::{Failure, phantoms};
+use crate::run_folder::run_name;
 use crate::volume::Split;
 
 /// Train networks, average them, distil them into students, search settings, and print the table
@@ -25,6 +27,7 @@ Examples:
   gliaflow experiment configs/table1-demo.toml --seeds 3 --out runs/three-seeds
   gliaflow experiment --plan configs/paper/table1.toml
   gliaflow experiment configs/folds-demo.toml --status
+  gliaflow experiment configs/slurm-demo.toml --on slurm
 
 A step that is done is not done again; a killed experiment goes on with the same command. Several
 processes may do steps of one experiment in one folder, also on several machines.")]
@@ -36,6 +39,10 @@ pub(super) struct Experiment {
     /// Folder for all runs and results [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Place of the steps: this process, or jobs of a Slurm cluster
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["plan", "step", "status"])]
+    on: StepPlace,
 
     /// Number of seeds to train everything with; the same as --set seeds=N
     #[arg(long, value_name = "N")]
@@ -73,6 +80,16 @@ pub(super) struct Experiment {
     long: SessionOptions,
 }
 
+/// Place where steps are done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum StepPlace {
+    /// This process, one after the other
+    #[default]
+    Local,
+    /// Jobs of a Slurm cluster, which are submitted
+    Slurm,
+}
+
 impl Experiment {
     pub(super) fn run(self, console: &Console) -> VerbResult {
         let mut assignments = self.set;
@@ -97,7 +114,16 @@ impl Experiment {
         study.listing.check_is_there()?;
         if self.status {
             let status = step_state::read_status(&study)?;
-            return Ok(CommandOutput::new(&status, study_steps::status_text(&study, &status)));
+            return Ok(study_jobs::show_status(&study, &status));
+        }
+        if self.on == StepPlace::Slurm {
+            let command = StudyCommand {
+                config: &self.config,
+                out: &out,
+                assignments: &assignments,
+                session: &self.long,
+            };
+            return study_jobs::submit_study(&study, &command);
         }
         let step = self.step.as_deref().map(|prefix| study.graph.find_by_prefix(prefix));
         let step = step.transpose()?;
@@ -105,7 +131,9 @@ impl Experiment {
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::CACHE_ACTORS];
         let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
         let name = &experiment.text.name;
-        let live = ActiveSession::start_for_study(&self.long, name, name, console)?
+        let label = step.map(|step| run_name(&study.folder.step_folder(step)));
+        let label = label.as_ref().unwrap_or(name);
+        let live = ActiveSession::start_for_study(&self.long, label, name, console)?
             .register_metrics(&topologies, &splits);
         if let Some(step) = step {
             let end = live

@@ -53,6 +53,7 @@ cfg_if! {
         mod predictors;
         mod replay;
         mod run_label;
+        mod study_jobs;
         mod study_plan;
         mod study_steps;
         mod tables;

@@ -51,6 +51,24 @@ pub(super) struct SessionOptions {
     announce: Option<PathBuf>,
 }
 
+impl SessionOptions {
+    /// Arguments that give another process of this program the same options.
+    #[cfg(feature = "train")]
+    pub(super) fn to_arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--metrics-addr".to_owned(), self.metrics_addr.to_string()];
+        for name in &self.metrics_host {
+            arguments.extend(["--metrics-host".to_owned(), name.clone()]);
+        }
+        if self.metrics_linger > 0 {
+            arguments.extend(["--metrics-linger".to_owned(), self.metrics_linger.to_string()]);
+        }
+        if let Some(folder) = &self.announce {
+            arguments.extend(["--announce".to_owned(), folder.display().to_string()]);
+        }
+        arguments
+    }
+}
+
 /// A session under way; dropping it ends its threads.
 pub(super) struct ActiveSession {
     session: Session,

@@ -27,6 +27,7 @@ impl ExperimentConfig {
             return Err(ConfigError::new("seeds", seeds, "no number of repetitions", way_out));
         }
         self.check_folds()?;
+        self.text.slurm.check_settings()?;
         if networks.is_empty() {
             let way_out = "write at least one [[network]]";
             return Err(ConfigError::new("network", "[]", "nothing to train", way_out));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::experiment::paper::PaperRow;
+use crate::experiment::slurm::SlurmSection;
 use crate::experiment::student_section::StudentSection;
 use crate::experiment::tuning::section::TuningSection;
 use crate::run::CheckpointChoice;
@@ -43,6 +44,9 @@ pub struct ExperimentFile {
     pub students: Vec<StudentSection>,
     /// Search over settings of a network.
     pub tuning: Option<TuningSection>,
+    /// Jobs of its steps on a Slurm cluster; decides no result.
+    #[serde(default)]
+    pub slurm: SlurmSection,
     /// Shares of the labelled training cases: the first student's networks are trained alone on each of
     /// them as well, which gives their Dice by the amount of data.
     #[serde(default)]

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod paper;
 pub mod plan;
 pub mod runner;
+pub mod slurm;
 pub mod split_sizes;
 pub mod step_cost;
 pub mod step_outcome;
