@@ -46,6 +46,11 @@ gpu-rehearse *ARGS:
 test-gpu-check:
     python3 -m unittest discover -s tests/gpu_check
 
+# Object storage against an S3 server that is not ours, moto's (a virtual environment beside the build).
+object-storage:
+    cargo build --features object-store
+    scripts/object-storage "${CARGO_TARGET_DIR:-target}/debug/gliaflow"
+
 # The live page in a headless browser during a run of its own, with pictures of it.
 live-page:
     cargo build

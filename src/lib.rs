@@ -122,6 +122,8 @@ pub mod run;
 #[doc(hidden)]
 pub mod run_folder;
 #[doc(hidden)]
+pub mod storage;
+#[doc(hidden)]
 pub mod telemetry;
 #[cfg(feature = "train")]
 #[doc(hidden)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Rooms and their floors; siblings on one floor do not see each other.
 const FLOORS: &[(&str, u8)] = &[
     ("base", 0),
+    ("storage", 1),
     ("telemetry", 1),
     ("volume", 1),
     ("actor", 2),
@@ -33,6 +34,8 @@ const FENCED: &[(&str, &[&str])] = &[
     ("memmap2", &["src/cache/map.rs"]),
     ("libc", &["src/cache/mapping_faults.rs"]),
     ("nifti", &["src/brats/"]),
+    ("object_store", &["src/storage/client/"]),
+    ("rustls", &["src/storage/client/"]),
     ("nvml_wrapper", &["src/telemetry/gpu/nvml.rs"]),
     (
         "axum",

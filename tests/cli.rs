@@ -20,6 +20,9 @@ mod signals;
 mod surface;
 mod watching;
 
+#[cfg(feature = "object-store")]
+mod object_storage;
+
 #[cfg(feature = "train")]
 mod advice;
 #[cfg(feature = "train")]

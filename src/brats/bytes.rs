@@ -6,10 +6,10 @@ use std::path::Path;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::base::fs::{self, AtPath};
 use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, zeroed_values};
 use crate::brats::content_stream::{content_reader, corrupt_error, stream_into};
 use crate::brats::gzip;
+use crate::storage;
 
 /// Deflate spends at least two bits on a match, and a match is at most 258 bytes (RFC 1951, 3.2.5).
 const DEFLATE_MAX_RATIO: u64 = 1032;
@@ -31,7 +31,7 @@ pub(super) fn read_whole(
     max_voxels: usize,
     into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
-    let found = path.metadata().at_path(path)?.len();
+    let found = storage::file_length(path)?;
     let most = (max_voxels as u64).saturating_mul(MAX_VOXEL_BYTES).saturating_add(MAX_SURPLUS);
     if found > most {
         return Err(CaseError::new(
@@ -54,23 +54,7 @@ pub(super) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, CaseError> 
 }
 
 fn read_up_to(path: &Path, limit: u64, mut into: Vec<u8>) -> Result<Vec<u8>, CaseError> {
-    let kind = path.metadata().at_path(path)?;
-    if !kind.is_file() {
-        return Err(CaseError::new(
-            Reason::Io,
-            path.display(),
-            if kind.is_dir() { "is a folder" } else { "is no regular file" },
-            "name a NIfTI file",
-        ));
-    }
-    into.clear();
-    // Without a limit nothing must hide the file from the reader: it sizes the buffer by it.
-    let mut file = fs::open(path)?;
-    let read = match limit {
-        u64::MAX => file.read_to_end(&mut into),
-        _ => file.take(limit).read_to_end(&mut into),
-    };
-    read.at_path(path)?;
+    storage::read_bytes(path, limit, &mut into)?;
     if into.is_empty() {
         return Err(CaseError::new(
             Reason::Format,

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::base::{CaseError, Reason, fs};
+use crate::base::{CaseError, Reason};
 use crate::brats::StackPlaces;
 use crate::brats::case_assembly::{AssembledCase, AssembledImages};
 use crate::brats::description::{DatasetDescription, Parts, modality_of_file};
+use crate::storage;
 use crate::volume::Modality;
 
 /// Lists of cases with labels, and of cases without.
@@ -22,8 +23,7 @@ pub(super) struct ListedCases {
 
 /// Finds a datalist among the JSON files of a folder.
 pub(super) fn find_datalist(folder: &Path) -> Option<PathBuf> {
-    let mut paths = fs::list_dir(folder).ok()?;
-    paths.sort();
+    let paths = storage::list_folder(folder).ok()?;
     let is_datalist = |path: &PathBuf| {
         let is_json = path.extension().is_some_and(|extension| extension == "json");
         is_json && read_document(path).is_ok_and(|document| has_entries(&document))
@@ -37,7 +37,7 @@ fn has_entries(document: &Value) -> bool {
 }
 
 fn read_document(path: &Path) -> Result<Value, CaseError> {
-    let text = fs::read_to_string(path)?;
+    let text = storage::read_text(path)?;
     serde_json::from_str(&text).map_err(|error| {
         let problem = format!("is no JSON: {error}");
         CaseError::new(Reason::Format, path.display(), problem, "mend it, or name another datalist")
@@ -54,7 +54,7 @@ pub(super) fn read_datalist(
     description: &DatasetDescription,
 ) -> Result<ListedCases, CaseError> {
     let path = if path.is_absolute() { path.to_owned() } else { folder.join(path) };
-    if !path.is_file() {
+    if !storage::is_file(&path) {
         let problem = "is the datalist, and is not there";
         let remedy = "write the name of one in dataset.toml, from the dataset's folder on, as datalist = \
                       \"folds.json\"";
@@ -124,7 +124,7 @@ impl EntryReader<'_> {
             }
             None => std::array::from_fn(|_| files[0].clone()),
         };
-        let is_missing = |file: &&PathBuf| !file.as_os_str().is_empty() && !file.is_file();
+        let is_missing = |file: &&PathBuf| !file.as_os_str().is_empty() && !storage::is_file(file);
         let images = match ordered.iter().chain(&labels).find(is_missing) {
             Some(file) => Err(self
                 .error("image", format!("names {}, which is not there", file.display()), MISSING)
@@ -140,7 +140,7 @@ impl EntryReader<'_> {
     fn find_file(&self, listed: &str) -> PathBuf {
         let beside = self.path.parent().unwrap_or(self.folder).join(listed);
         let own = self.folder.join(listed);
-        if !own.is_file() && beside.is_file() { beside } else { own }
+        if !storage::is_file(&own) && storage::is_file(&beside) { beside } else { own }
     }
 
     /// Place of each modality in an entry's list, by the description's order or by the files' names.

@@ -16,6 +16,7 @@ use crate::brats::found_cases::FoundCases;
 use crate::brats::layout::{Layout, LayoutChoice};
 use crate::brats::read::read_volume_grid;
 use crate::brats::scheme::{NameSchemes, SchemeRequest};
+use crate::storage;
 use crate::volume::{CaseId, LabelScheme, Modality, PatientId, RunChannels, SourceGrid};
 
 /// Tumour grade, if the folders name it (BraTS 2018 and 2019).
@@ -189,6 +190,7 @@ pub fn discover_described_cases(
     description: Option<&Path>,
     labels: impl Into<SchemeRequest>,
 ) -> Result<Dataset, CaseError> {
+    storage::list_anew(folder)?;
     let mut choice = LayoutChoice::of_folder(folder, description)?;
     choice.check_images()?;
     let request = labels.into();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::{CaseError, Reason, fs};
+use crate::base::{CaseError, Reason};
 use crate::brats::layout::is_nifti;
+use crate::storage;
 
 /// Names in a folder, without the hidden ones (`._*` is what macOS leaves beside a file).
 #[derive(Default)]
@@ -26,9 +27,7 @@ impl FolderListing {
     /// If it cannot be listed.
     pub(super) fn of_folder(folder: &Path, above: &[PathBuf]) -> Result<Self, CaseError> {
         let mut listing = Self::default();
-        let mut paths = fs::list_dir(folder)?;
-        paths.sort();
-        for path in paths {
+        for path in storage::list_folder(folder)? {
             listing.add_entry(&path, above);
         }
         Ok(listing)
@@ -54,7 +53,7 @@ impl FolderListing {
         }
         let name = name.to_string_lossy().into_owned();
         // Links are followed: datasets are often linked together from several disks.
-        if path.is_dir() {
+        if storage::is_folder(path) {
             if path.is_symlink() && leads_above(path, above) {
                 self.problems.push(link_error(path, "links to a folder that it is in"));
             } else if let Some(inner) = only_file_of(path, &name) {
@@ -62,7 +61,7 @@ impl FolderListing {
             } else {
                 self.folders.insert(name);
             }
-        } else if path.is_file() {
+        } else if storage::is_file(path) {
             self.files.insert(name, path.to_owned());
         } else if path.is_symlink() {
             self.problems.push(link_error(path, "is a link to nothing, or to itself"));
@@ -77,9 +76,9 @@ fn only_file_of(folder: &Path, name: &str) -> Option<PathBuf> {
     }
     let named = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        is_nifti(&name) && !name.starts_with('.') && path.is_file()
+        is_nifti(&name) && !name.starts_with('.') && storage::is_file(path)
     };
-    let mut inner = fs::list_dir(folder).ok()?.into_iter().filter(named);
+    let mut inner = storage::list_folder(folder).ok()?.into_iter().filter(named);
     let only = inner.next();
     if inner.next().is_some() { None } else { only }
 }
@@ -99,6 +98,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::base::fs;
 
     #[test]
     fn what_cannot_be_named_or_followed_is_said_once_and_the_rest_is_listed() {

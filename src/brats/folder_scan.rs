@@ -10,6 +10,7 @@ use crate::brats::case_assembly::CaseAssembly;
 use crate::brats::discovery_errors::and_more_text;
 use crate::brats::folder_listing::FolderListing;
 use crate::brats::layout::{LayoutChoice, NamedFile, is_nifti, path_components};
+use crate::storage;
 use crate::volume::Modality;
 
 /// Folder levels below a dataset's root: `TrainingData/HGG/CASE` and one to spare.
@@ -180,6 +181,9 @@ impl<'a> FolderScan<'a> {
 
 /// Names of the folders that lead to one, itself the last, also where its path ends in `.` or `..`.
 fn folder_names(folder: &Path) -> Vec<String> {
+    if let Some(components) = storage::named_components(folder) {
+        return components;
+    }
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let resolved = match whole.components().any(|part| part == std::path::Component::ParentDir) {
         true => whole.canonicalize().unwrap_or(whole),

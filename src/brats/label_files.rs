@@ -10,6 +10,7 @@ use crate::brats::ChosenScheme;
 use crate::brats::description::{DATASET_JSON, DESCRIPTION_FILE};
 use crate::brats::folder_scan::FolderScan;
 use crate::brats::layout::LayoutChoice;
+use crate::storage;
 use crate::volume::{CaseId, LabelScheme, RegionSet};
 
 /// Label files of a folder, and their meaning, as the folder's own description says.
@@ -33,7 +34,7 @@ pub fn find_described_labels(
     described: Option<&Path>,
 ) -> Result<Option<DescribedLabelFiles>, CaseError> {
     let names = [DESCRIPTION_FILE, DATASET_JSON];
-    if described.is_none() && !names.iter().any(|name| folder.join(name).is_file()) {
+    if described.is_none() && !names.iter().any(|name| storage::is_file(&folder.join(name))) {
         return Ok(None);
     }
     let choice = LayoutChoice::of_folder(folder, described)?;

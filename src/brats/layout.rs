@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CaseError, ConfigError, Fingerprint, Reason, fs};
+use crate::base::{CaseError, ConfigError, Fingerprint, Reason};
 use crate::brats::datalist::find_datalist;
 use crate::brats::description::{
     DESCRIPTION_FILE, DatasetDescription, JsonDescription, MODALITY, Parts, all_built_in,
     find_built_in,
 };
+use crate::storage;
 use crate::volume::{LabelScheme, Modality, PatientId};
 
 /// Name of a dataset's layout: a built-in one's, or `described` for one of its own.
@@ -44,8 +45,9 @@ impl LayoutChoice {
     /// images, of the dataset's own `dataset.json`, or else all that names tell.
     ///
     /// # Errors
-    /// If a description cannot be read or used.
+    /// If a description cannot be read or used, or a prefix of object storage cannot be listed.
     pub(super) fn of_folder(folder: &Path, described: Option<&Path>) -> Result<Self, CaseError> {
+        storage::list_once(folder)?;
         let found = described.map(Path::to_owned).or_else(|| description_beside(folder));
         let json = JsonDescription::of_folder(folder)?;
         if let Some(path) = found {
@@ -109,15 +111,15 @@ impl LayoutChoice {
 /// Description in a folder, or, of a folder of images such as a case's, in the one above.
 fn description_beside(folder: &Path) -> Option<PathBuf> {
     let own = folder.join(DESCRIPTION_FILE);
-    if own.is_file() {
+    if storage::is_file(&own) {
         return Some(own);
     }
     let holds_images = || {
-        let listed = fs::list_dir(folder).unwrap_or_default();
+        let listed = storage::list_folder(folder).unwrap_or_default();
         listed.iter().any(|path| is_nifti(&path.to_string_lossy()))
     };
     let above = folder.join("..").join(DESCRIPTION_FILE);
-    (above.is_file() && holds_images()).then_some(above)
+    (storage::is_file(&above) && holds_images()).then_some(above)
 }
 
 /// Fingerprint of the description that the cases of `folder` would be found by, in the file `described`

@@ -6,6 +6,7 @@ use crate::base::{CaseError, Reason};
 use crate::brats::discovery_errors::DoubledFiles;
 use crate::brats::{CaseFiles, Dataset};
 use crate::quality::ForegroundRule;
+use crate::storage;
 
 impl Dataset {
     /// Adds the mask file of each case beside its images, if `rule` names one. Cases that lack it
@@ -40,7 +41,7 @@ fn find_masks(files: &CaseFiles, ending: &str) -> [Option<PathBuf>; 2] {
     let paths = [".nii.gz", ".nii"].map(|extension| {
         files.first_image().with_file_name(format!("{}{ending}{extension}", files.id))
     });
-    let mut there = paths.into_iter().filter(|path| path.is_file());
+    let mut there = paths.into_iter().filter(|path| storage::is_file(path));
     [there.next(), there.next()]
 }
 

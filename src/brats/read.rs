@@ -8,6 +8,7 @@ use crate::brats::fields::NIFTI_2_BYTES;
 use crate::brats::header::Header;
 use crate::brats::{bytes, narrow, source_grid};
 use crate::buffers::CaseBuffers;
+use crate::storage;
 use crate::volume::{SourceGrid, Voxels};
 
 /// Voxels of the largest volume that is read where nothing else is said: as many as the default of
@@ -133,7 +134,7 @@ fn sibling_file(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
     ["", ".gz"]
         .map(|gz| path.with_file_name(format!("{stem}{to}{gz}")))
         .into_iter()
-        .find(|candidate| candidate.is_file())
+        .find(|candidate| storage::is_file(candidate))
 }
 
 #[cfg(test)]

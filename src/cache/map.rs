@@ -129,6 +129,11 @@ impl MappedCase {
         self.index.preprocess
     }
 
+    /// Bytes of the whole file.
+    pub(super) fn file_content(&self) -> &[u8] {
+        &self.map
+    }
+
     /// Length of the file: address space, and page cache once read.
     pub fn file_bytes(&self) -> u64 {
         self.map.len() as u64

@@ -25,6 +25,7 @@ mod preprocess;
 mod quarantine;
 mod rebuild;
 mod same_name;
+mod shared;
 mod small_sections;
 mod source;
 mod source_labels;
@@ -48,6 +49,7 @@ pub use histogram::{HistogramBin, MAX_BINS, TissueHistogram, TissueHistogramView
 pub use map::{MappedCase, Verify, check_mapping};
 pub use preprocess::{Orientation, PreprocessConfig};
 pub use quarantine::{Quarantine, QuarantineLog, Quarantined};
+pub use shared::TransferReport;
 pub use source::{ExpectedSource, SourceFile, SourceFiles, SourceState};
 pub use source_labels::{SourceLabels, SourceLabelsView};
 pub use statistics::{IntensityStats, MeasuredTissue, PERCENTILES, TissueCounts};

@@ -3,17 +3,13 @@
 //! It errs towards reading: files that were moved, copied or touched have another state, and their
 //! fingerprint, which is the truth, says if they hold what a case file was built from.
 
-use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fs::AtPath;
 use crate::base::{CaseError, Fingerprint, Fingerprinter};
+use crate::storage::{self, FileState, FolderState};
 
 /// Source file as it was when the case was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +23,11 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    fn of_metadata(path: &Path, metadata: &Metadata) -> Self {
-        let since_epoch =
-            metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    fn of_state(path: &Path, state: &FileState) -> Self {
         Self {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes: metadata.len(),
-            modified_ns: since_epoch.map_or(0, |age| i64::try_from(age.as_nanos()).unwrap_or(0)),
+            bytes: state.bytes,
+            modified_ns: state.modified_ns,
         }
     }
 }
@@ -55,7 +49,8 @@ pub struct SourceState {
 impl SourceState {
     /// True if something is at the folder's path, be it another folder.
     pub(super) fn is_there(&self) -> bool {
-        Path::new(&self.folder).exists()
+        // A prefix of object storage is not asked for: it stays until its cases are looked for.
+        storage::is_remote(Path::new(&self.folder)) || Path::new(&self.folder).exists()
     }
 }
 
@@ -79,22 +74,18 @@ impl SourceFiles {
         let mut paths = paths.into_iter().peekable();
         let folder = paths.peek().and_then(|first| first.parent()).unwrap_or(Path::new("."));
         let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-        let resolved = folder.canonicalize().at_path(folder)?;
-        let mut place = Fingerprinter::default();
-        add_text(&mut place, resolved.as_os_str());
-        add_numbers(&mut place, [resolved.metadata().at_path(&resolved)?.ino()]);
-        let place = place.finish();
+        let FolderState { path: resolved, identity } = storage::stat_folder(folder)?;
+        let place = Fingerprint::of_bytes(&identity);
         let mut state = Fingerprinter::default();
         state.update(&place.0);
         let mut files = Vec::new();
         for path in paths {
-            let metadata = path.metadata().at_path(path)?;
-            let file = SourceFile::of_metadata(path, &metadata);
-            add_text(&mut state, path.file_name().unwrap_or_default());
-            add_numbers(&mut state, [file.bytes, metadata.ino()]);
-            let changed = [metadata.ctime(), metadata.ctime_nsec(), file.modified_ns];
-            add_numbers(&mut state, changed.map(i64::cast_unsigned));
-            files.push(file);
+            let found = storage::stat_file(path)?;
+            let name = path.file_name().unwrap_or_default();
+            state.update(&(name.len() as u64).to_le_bytes());
+            state.update(name.as_bytes());
+            state.update(&found.identity);
+            files.push(SourceFile::of_state(path, &found));
         }
         let folder = resolved.to_string_lossy().into_owned();
         Ok(Self { files, state: SourceState { folder, place, state: state.finish() } })
@@ -109,15 +100,6 @@ impl SourceFiles {
         self.state.state = state.finish();
         self
     }
-}
-
-fn add_text(to: &mut Fingerprinter, text: &OsStr) {
-    add_numbers(to, [text.len() as u64]);
-    to.update(text.as_bytes());
-}
-
-fn add_numbers<const N: usize>(to: &mut Fingerprinter, numbers: [u64; N]) {
-    numbers.iter().for_each(|number| to.update(&number.to_le_bytes()));
 }
 
 /// Source that a cached case must have been built from.

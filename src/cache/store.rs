@@ -18,7 +18,7 @@ use crate::cache::{CacheError, CaseContents, ExpectedSource, MappedCase, SourceS
 use crate::volume::{CaseId, case_id_problem};
 
 /// Hex digits of the preprocess fingerprint in the folder's name.
-const FOLDER_DIGITS: usize = 16;
+pub(super) const FOLDER_DIGITS: usize = 16;
 
 /// Times that a case's file is published before one that does not open is an error.
 const PUBLISH_ATTEMPTS: usize = 3;

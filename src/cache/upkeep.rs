@@ -208,7 +208,7 @@ impl CaseStore {
     }
 
     /// Case files in all folders.
-    fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
+    pub(super) fn case_files(&self) -> Result<Vec<PathBuf>, Fault> {
         self.files_with_extensions(&same_name_extensions(EXTENSION).collect::<Vec<_>>())
     }
 
@@ -245,7 +245,7 @@ fn open_annotation(path: &Path) -> Result<MappedAnnotation, CaseError> {
 }
 
 /// Opens a case file and checks it against its name and its folder's name.
-fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
+pub(super) fn open_in_place(path: &Path, verify: Verify) -> Result<MappedCase, CaseError> {
     let case = MappedCase::open(path, verify)?;
     let id = CaseId::new(path.file_stem().unwrap_or_default().to_string_lossy());
     check_identity(&case, &id, case.preprocess_fingerprint())?;
@@ -273,7 +273,7 @@ fn is_version_folder(name: &str) -> bool {
 }
 
 /// True for a folder of this format, under whatever settings its cases were built.
-fn is_of_this_format(folder: &Path) -> bool {
+pub(super) fn is_of_this_format(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(&folder_prefix())
 }

@@ -1,13 +1,15 @@
-//! `cache verify | list | gc`: maintenance of the case files.
+//! `cache verify | list | gc | push | pull`: maintenance of the case files, and copies in object storage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use serde::Serialize;
 
-use crate::cache::{CaseStore, PreprocessConfig};
+use crate::cache::{CacheError, CaseStore, PreprocessConfig, TransferReport};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::{Failure, prepare};
+use crate::storage::ObjectFolder;
 
 /// List, verify and clean up cached case files
 #[derive(Debug, clap::Args)]
@@ -15,7 +17,11 @@ use crate::run::{Failure, prepare};
 Examples:
   gliaflow cache list --cache cache
   gliaflow cache verify --cache cache
-  gliaflow cache gc --cache cache --dry-run")]
+  gliaflow cache gc --cache cache --dry-run
+  gliaflow cache push s3://bucket/cases --cache cache
+  gliaflow cache pull s3://bucket/cases --cache cache
+
+Credentials for object storage are those of the usual variables and files (docs/object-storage.md).")]
 pub(super) struct Cache {
     #[command(subcommand)]
     what: CacheAction,
@@ -37,11 +43,29 @@ enum CacheAction {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Copy every case file that is not there yet to object storage; exit code 3 if one is damaged
+    Push {
+        /// Prefix, such as s3://bucket/cases
+        #[arg(value_name = "URL")]
+        to: PathBuf,
+
+        /// Folder that cases were ingested from, whose listing goes along: then a run on another machine
+        /// needs the pulled cache alone
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Copy every case file that the cache lacks from object storage; exit code 3 if one is damaged
+    Pull {
+        /// Prefix that a cache was pushed to
+        #[arg(value_name = "URL")]
+        from: PathBuf,
+    },
 }
 
 impl Cache {
     pub(super) fn run(self, console: &Console) -> VerbResult {
-        if !self.cache.is_dir() {
+        let may_be_new = matches!(self.what, CacheAction::Pull { .. });
+        if !may_be_new && !self.cache.is_dir() {
             let text = format!("{}: is no folder; name a cache with --cache", self.cache.display());
             return Err(Failure::Usage(text));
         }
@@ -50,8 +74,82 @@ impl Cache {
             CacheAction::Verify => verify_files(&store, console),
             CacheAction::List => list_entries(&store),
             CacheAction::Gc { dry_run } => remove_garbage(&store, dry_run),
+            CacheAction::Push { to, data } => push_cases(&store, &to, data.as_deref(), console),
+            CacheAction::Pull { from } => pull_cases(&store, &from, console),
         }
     }
+}
+
+fn push_cases(store: &CaseStore, to: &Path, data: Option<&Path>, console: &Console) -> VerbResult {
+    let target = open_object_folder(to)?;
+    let progress = console.progress_display();
+    let mut task = None;
+    let report = store.push_cases(&target, |done, total| {
+        let task = task.get_or_insert_with(|| progress.begin_task("push", "files", total as u64));
+        task.advance_to(done as u64, "");
+    });
+    drop(task);
+    let report = report.map_err(transfer_failure)?;
+    let mut text = transfer_text(&report, "pushed to", &target);
+    let listed = data.map(|data| CaseStore::push_listing(&target, data)).transpose();
+    let listed = listed.map_err(transfer_failure)?;
+    if let Some(name) = &listed {
+        text += &format!("  listing: {target}/{name}\n");
+    }
+    Ok(transfer_output(&report, listed.as_slice(), text))
+}
+
+fn pull_cases(store: &CaseStore, from: &Path, console: &Console) -> VerbResult {
+    let source = open_object_folder(from)?;
+    let progress = console.progress_display();
+    let mut task = None;
+    let report = store.pull_cases(&source, |done, total| {
+        let task = task.get_or_insert_with(|| progress.begin_task("pull", "files", total as u64));
+        task.advance_to(done as u64, "");
+    });
+    drop(task);
+    let report = report.map_err(transfer_failure)?;
+    let mut text = transfer_text(&report, "pulled from", &source);
+    let listings = store.pull_listings(&source).map_err(transfer_failure)?;
+    for listing in &listings {
+        text += &format!("  listing: {0}; train on it with --data {0}\n", listing.display());
+    }
+    Ok(transfer_output(&report, &listings, text))
+}
+
+fn open_object_folder(url: &Path) -> Result<ObjectFolder, Failure> {
+    ObjectFolder::new(url).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Failure of a copy: a server that refuses is no fault of the cases.
+fn transfer_failure(error: CacheError) -> Failure {
+    match error {
+        CacheError::Case(error) => Failure::of_output_file(error),
+        CacheError::Fault(fault) => Failure::Run(fault),
+    }
+}
+
+fn transfer_text(report: &TransferReport, verb: &str, place: &ObjectFolder) -> String {
+    let TransferReport { copied, bytes, present, damaged } = report;
+    let megabytes = *bytes as f64 / 1e6;
+    let mut text =
+        format!("{copied} case files {verb} {place}, {megabytes:.1} MB; {present} were there\n");
+    for error in damaged {
+        text += &format!("  damaged: {error}\n");
+    }
+    text
+}
+
+fn transfer_output<T: Serialize>(
+    report: &TransferReport,
+    listings: &[T],
+    text: String,
+) -> CommandOutput {
+    let TransferReport { copied, bytes, present, damaged } = report;
+    let result = serde_json::json!({
+        "copied": copied, "bytes": bytes, "present": present, "damaged": damaged, "listings": listings,
+    });
+    CommandOutput::new(&result, text).with_bad_data(!damaged.is_empty())
 }
 
 fn verify_files(store: &Arc<CaseStore>, console: &Console) -> VerbResult {

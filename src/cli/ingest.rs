@@ -20,11 +20,12 @@ use crate::volume::LabelScheme;
 Examples:
   gliaflow ingest --data data/BraTS2020 --cache cache
   gliaflow ingest --data data/BraTS2020 --cache cache --verify
+  gliaflow ingest --data s3://bucket/BraTS2020 --cache cache
 
 Cases that are in the cache are not read again while size and time of their files stay. A bad case \
 is listed and the others go on; the exit code is then 3.")]
 pub(super) struct Ingest {
-    /// A dataset's folder, in a layout that docs/datasets.md names
+    /// A dataset's folder, or a prefix of object storage, in a layout that docs/datasets.md names
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 

@@ -9,6 +9,7 @@ use crate::brats::{
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::quality::{Consequence, QualityPolicy};
 use crate::run::Failure;
+use crate::storage;
 use crate::volume::LabelScheme;
 
 /// Show what a NIfTI file or a dataset folder holds, and what is wrong with it
@@ -24,7 +25,7 @@ A folder's layout is that of its dataset.toml, or else of its own dataset.json, 
 that its names fit (docs/datasets.md). A folder with problems is listed in full, and the exit code is 3. --deep also prints findings that \
 no case is refused for (docs/data-quality.md); they leave the exit code alone.")]
 pub(super) struct Inspect {
-    /// A NIfTI file, a case's folder, or a dataset's folder
+    /// A NIfTI file, a case's folder, or a dataset's folder, on a disk or in object storage
     path: PathBuf,
 
     /// Read every file of a folder: headers, checksums, agreement, labels, and how tissue and
@@ -51,7 +52,7 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self, _: &Console) -> VerbResult {
-        if self.path.is_dir() {
+        if storage::is_folder(&self.path) {
             let depth = if self.deep { Depth::Voxels } else { Depth::Names };
             let described = self.description.as_deref();
             let found = inspect_folder(&self.path, described, depth, self.labels, self.max_voxels)?;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::Table;
 
-use crate::base::{CaseError, Reason, fs};
+use crate::base::{CaseError, Reason};
 use crate::brats::description::field_names::{
     modality_of_name, region_rank, scheme_of_pairs, tissue_of_name,
 };
+use crate::storage;
 use crate::volume::{Modality, label};
 
 /// Name of the file.
@@ -37,16 +38,16 @@ impl JsonDescription {
         let is_of_images = name.starts_with("images") || name.starts_with("labels");
         let root = if is_of_images { folder.join("..") } else { folder.to_owned() };
         let path = root.join(DATASET_JSON);
-        if !path.is_file() {
+        if !storage::is_file(&path) {
             return Ok(None);
         }
-        let text = fs::read_to_string(&path)?;
+        let text = storage::read_text(&path)?;
         let document: Value = serde_json::from_str(&text).map_err(|error| {
             let remedy = "mend it, or describe the dataset in dataset.toml (docs/datasets.md)";
             CaseError::new(Reason::Format, path.display(), format!("is no JSON: {error}"), remedy)
         })?;
         let has_numbered_files = || {
-            let listed = fs::list_dir(root.join("imagesTr")).unwrap_or_default();
+            let listed = storage::list_folder(&root.join("imagesTr")).unwrap_or_default();
             listed.iter().any(|path| path.to_string_lossy().contains("_0000."))
         };
         let channels = |key: &str| document[key].as_object().filter(|table| !table.is_empty());

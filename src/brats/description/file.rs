@@ -4,10 +4,11 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::base::{CaseError, ConfigError, Reason, check_value, fs, schema_of};
+use crate::base::{CaseError, ConfigError, Reason, check_value, schema_of};
 use crate::brats::SchemeReason;
 use crate::brats::description::example_lines::example_at;
 use crate::brats::description::{BUILT_IN_LAYOUTS, DatasetDescription, JsonDescription};
+use crate::storage;
 use crate::volume::Modality;
 
 /// Name of the file that describes the data beside it.
@@ -24,7 +25,7 @@ impl DatasetDescription {
         path: &Path,
         json: Option<&JsonDescription>,
     ) -> Result<Self, CaseError> {
-        let text = fs::read_to_string(path)?;
+        let text = storage::read_text(path)?;
         let refused = |(problem, remedy): (String, String)| {
             CaseError::new(Reason::Format, path.display(), problem, remedy)
         };

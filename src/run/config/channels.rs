@@ -3,6 +3,7 @@
 use crate::base::{CaseError, ConfigError};
 use crate::brats::find_description;
 use crate::run::config::data::DataConfig;
+use crate::storage;
 use crate::volume::{MAX_REGIONS, RegionNames, RegionSet, RunChannels};
 
 impl DataConfig {
@@ -41,7 +42,7 @@ impl DataConfig {
     /// # Errors
     /// If there is a description that cannot be used.
     pub(super) fn adopt_description(&mut self) -> Result<(), CaseError> {
-        if !self.folder.is_dir() {
+        if !storage::is_folder(&self.folder) {
             return Ok(());
         }
         let Some(found) = find_description(&self.folder, self.description.as_deref())? else {

@@ -21,7 +21,7 @@ use crate::volume::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A dataset's folder, in a layout that docs/datasets.md names.
+    /// A dataset's folder, or a prefix of object storage, in a layout that docs/datasets.md names.
     #[schemars(extend("x-decides" = false, "x-neutral" = ""))]
     #[default(PathBuf::from("data"))]
     pub folder: PathBuf,
