@@ -43,7 +43,7 @@ pub(crate) fn score_files(
         description: options.description,
         ignore_affine: options.ignore_affine,
         hd95: to_hd95(&options.hd95)?,
-        lesion_wise: options.lesion_wise,
+        lesions: LesionRules::choose(options.lesion_wise, None),
         ..ScoreRequest::new(truth, prediction)
     };
     let scored = py.detach(|| {
