@@ -75,6 +75,8 @@ mod spacing;
 #[cfg(feature = "train")]
 mod splitting;
 #[cfg(feature = "train")]
+mod synthetic;
+#[cfg(feature = "train")]
 mod training;
 #[cfg(feature = "train")]
 mod unchanged_samples;

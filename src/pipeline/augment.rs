@@ -3,10 +3,13 @@
 use crate::actor::Stage;
 use half::slice::HalfFloatSliceExt;
 
-use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan, RenderedPatch};
+use crate::augment::{
+    Background, FilterBuffers, Kernel, MixedCases, MixedPatch, Mixer, PatchImages, RenderPlan,
+    RenderedPatch,
+};
 use crate::base::CaseError;
 use crate::buffers::{PatchBuffer, PatchBufferPool};
-use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
+use crate::pipeline::{CaseRecovery, DrawnSample, Provenance, Sample};
 use crate::volume::Targets;
 
 /// Renders drawn samples.
@@ -18,6 +21,7 @@ pub struct Augment {
     recycler: PatchBufferPool,
     recovery: CaseRecovery,
     filtering: FilterMemory,
+    mixer: Mixer,
 }
 
 /// Memory of the samples that are filtered: a patch in single precision, and the filters' own.
@@ -37,6 +41,7 @@ impl Clone for Augment {
             recycler: self.recycler.clone(),
             recovery: self.recovery.clone(),
             filtering: FilterMemory::default(),
+            mixer: Mixer::default(),
         }
     }
 }
@@ -51,6 +56,7 @@ impl Augment {
             recycler,
             recovery: CaseRecovery::default(),
             filtering: FilterMemory::default(),
+            mixer: Mixer::default(),
         }
     }
 
@@ -91,6 +97,22 @@ impl Augment {
                 self.kernel.render_shares(&view, &render_plan, images, shares);
             }
         }
+        if let Some(donor) = &sample.donor {
+            let images = match is_filtered {
+                true => PatchImages::F32(&mut self.filtering.images),
+                false => PatchImages::F16(&mut patch.images),
+            };
+            let cases = MixedCases {
+                receiver: view,
+                donor: donor.case_view(),
+                offset: sample.case.place_in(donor, [0; 3]),
+                window: sample.window,
+                drawn: &sample.drawn,
+                background: self.background,
+            };
+            let mixed = MixedPatch { images, labels: &mut patch.labels, targets: self.targets };
+            self.mixer.lay_over(self.kernel, &cases, mixed);
+        }
         if is_filtered {
             self.filtering.filter_into(patch, sample, &render_plan);
         }
@@ -124,10 +146,8 @@ impl Stage for Augment {
         loop {
             attempt += 1;
             self.render_sample(&sample, &mut patch);
-            let files = sample.planned.as_ref().map(PlannedSample::case_files);
-            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
-                None => break,
-                Some(again) => sample.case = again,
+            if !self.recovery.replace_lost_cases(&mut sample, attempt)? {
+                break;
             }
         }
         let DrawnSample { key, case, window, drawn, .. } = sample;

@@ -74,7 +74,8 @@ impl Cutter {
     /// The sample of one key, made in the buffer of the one before.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
-        let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone())).unwrap();
+        let sample =
+            self.augment.process(self.crop.draw_sample(key, self.case.clone(), None)).unwrap();
         let seen = look(&sample);
         self.recycler.give_back(sample.patch);
         seen
@@ -89,6 +90,7 @@ fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
     let sample = DrawnSample {
         key,
         case: CaseHandle::Mapped(Arc::clone(case)),
+        donor: None,
         window,
         drawn,
         planned: None,
