@@ -86,6 +86,8 @@ mod splitting;
 #[cfg(feature = "train")]
 mod submitting;
 #[cfg(feature = "train")]
+mod synthetic;
+#[cfg(feature = "train")]
 mod teaching;
 #[cfg(feature = "train")]
 mod training;

@@ -8,6 +8,7 @@ mod buffers;
 mod drained;
 mod ingested;
 mod misfortune;
+mod mixed;
 mod patches;
 mod reference;
 mod repair;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use gliaflow::eval::{
-    CaseScore, CohortScore, Hd95, LesionRules, ONE_EMPTY_MM, PENALTY_MM, PostProcess,
+    CaseScore, CohortScore, Hd95, LesionMatching, LesionRules, ONE_EMPTY_MM, PostProcess,
     regions_to_labels, score_case, score_lesions,
 };
 use gliaflow::volume::{
@@ -97,15 +97,16 @@ fn assert_near(found: f64, want: &Value, tolerance: f64, what: &str) {
 fn lesion_by_lesion_scores_are_those_of_brats_2023() {
     let oracle = json("lesionwise.json");
     let tensors = Tensors::parse(&inflated("lesionwise.safetensors.gz"));
-    assert_near(PENALTY_MM, &oracle["penalty"], 0.0, "the penalty");
-    assert_eq!(oracle["dilation"], LesionRules::GLIOMA.dilations);
+    let rules = LesionRules::default();
+    assert_near(rules.penalty_mm, &oracle["penalty"], 0.0, "the penalty");
+    let LesionMatching::ByDilation { dilations, .. } = rules.matching else { panic!("{rules:?}") };
+    assert_eq!(oracle["dilation"], dilations);
     let (truth, dims) = tensors.labels("gt", LabelScheme::Brats2023);
     let cases = oracle["cases"].as_object().unwrap();
     assert_eq!(cases.len(), 4);
     for (case, figures) in cases {
         let (prediction, _) = tensors.labels(case, LabelScheme::Brats2023);
         let id = CaseId::new(case.as_str());
-        let rules = LesionRules::default();
         let scored =
             score_lesions(RegionSet::BRATS, id, &truth, &prediction, dims, [1.0; 3], rules);
         for region in Region::BRATS {
@@ -117,6 +118,33 @@ fn lesion_by_lesion_scores_are_those_of_brats_2023() {
             assert_eq!(want["n_gt"], found.lesions, "{what}");
             assert_eq!(want["kept"], found.counted, "{what}");
             assert_eq!(want["fp"], found.spurious, "{what}");
+        }
+    }
+}
+
+#[test]
+fn lesions_matched_one_to_one_score_as_panoptica_says() {
+    let oracle = json("instances.json");
+    let tensors = Tensors::parse(&inflated("instances.safetensors.gz"));
+    let rules: LesionRules = "brats2025".parse().unwrap();
+    assert_near(rules.penalty_mm, &oracle["penalty"], 0.0, "the penalty");
+    let (truth, dims) = tensors.labels("gt", LabelScheme::Brats2023);
+    let cases = oracle["cases"].as_object().unwrap();
+    assert_eq!(cases.len(), 6);
+    for (case, figures) in cases {
+        let (prediction, _) = tensors.labels(case, LabelScheme::Brats2023);
+        let id = CaseId::new(case.as_str());
+        let scored =
+            score_lesions(RegionSet::BRATS, id, &truth, &prediction, dims, [1.0; 3], rules);
+        for region in Region::BRATS {
+            let found = &scored.regions[region];
+            let want = &figures[region.name()];
+            let what = format!("{case} {region}");
+            assert_near(found.dice, &want["dice"], 1e-9, &what);
+            assert_near(found.hd95_mm, &want["hd95"], 1e-9, &what);
+            assert_eq!(want["missed"], found.missed, "{what}");
+            assert_eq!(want["spurious"], found.spurious, "{what}");
+            assert_eq!(want["found"], found.lesions - found.missed, "{what}");
         }
     }
 }
@@ -146,7 +174,8 @@ fn the_lesions_that_count_are_those_above_50_mm3_whatever_the_voxels() {
         for spacing in [[voxel_mm3.cbrt(); 3], [voxel_mm3, 1.0, 1.0], [0.5, 2.0, voxel_mm3]] {
             let found = score(spacing);
             assert_eq!((found.lesions, found.counted), (2, counted), "{spacing:?}");
-            let wanted = if counted == 0 { (1.0, 0.0) } else { (0.0, PENALTY_MM) };
+            let wanted =
+                if counted == 0 { (1.0, 0.0) } else { (0.0, LesionRules::default().penalty_mm) };
             assert_eq!((found.dice, found.hd95_mm), wanted, "{spacing:?}");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use gliaflow::eval::{ByRegion, Hd95, PostProcess, score_case};
+use gliaflow::eval::{ByRegion, Hd95, LesionRules, PostProcess, score_case};
 use gliaflow::run::tools::score::ScoreRequest;
 use gliaflow::volume::{CaseId, Dims, LabelScheme, label};
 use pyo3::buffer::PyBuffer;
@@ -43,7 +43,7 @@ pub(crate) fn score_files(
         description: options.description,
         ignore_affine: options.ignore_affine,
         hd95: to_hd95(&options.hd95)?,
-        lesion_wise: options.lesion_wise,
+        lesions: LesionRules::choose(options.lesion_wise, None),
         ..ScoreRequest::new(truth, prediction)
     };
     let scored = py.detach(|| {

@@ -30,6 +30,7 @@ FOLDERS = {
     "augmentation": "oracles",
     "segresnet": "oracles",
     "measures": "oracles",
+    "instances": "oracles",
     "signed_rank": "statistics",
     "nifti": "nifti",
 }

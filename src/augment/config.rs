@@ -10,8 +10,9 @@ use crate::augment::rotation::Rotation;
 use crate::augment::scaling::Scaling;
 use crate::augment::shift::Shift;
 use crate::augment::{
-    AugmentProfile, ComposedTransform, DrawnFilters, DrawnOwnFilter, FilterConfig, Gamma,
-    GaussianNoise, ModalityDropout, OwnFilter, PatchFilter, RenderedPatch, Transform,
+    AugmentProfile, ComposedTransform, DrawnFilters, DrawnMixing, DrawnOwnFilter, FilterConfig,
+    Gamma, GaussianNoise, MixingConfig, ModalityDropout, OwnFilter, PatchFilter, RenderedPatch,
+    Transform,
 };
 use crate::base::{ConfigError, Domain, KeyedRng, SampleKey};
 use crate::volume::Modality;
@@ -59,6 +60,10 @@ macro_rules! transforms {
             // Left out where it is off: fingerprints of runs before it was there stay theirs.
             #[serde(skip_serializing_if = "ModalityDropout::is_off")]
             pub modality_dropout: ModalityDropout,
+            /// Tumours of other cases put into a sample's case.
+            // Left out where it is off, as above.
+            #[serde(skip_serializing_if = "MixingConfig::is_off")]
+            pub mixing: MixingConfig,
         }
 
         /// Parameters drawn for one sample. With case and window they determine what the network
@@ -76,6 +81,9 @@ macro_rules! transforms {
             /// Modalities that are left out.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub dropped: Vec<Modality>,
+            /// Case whose tumour is put into the sample's case.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub mixing: Option<DrawnMixing>,
         }
 
         impl AugmentConfig {
@@ -96,6 +104,8 @@ macro_rules! transforms {
                     dropped: self.modality_dropout.draw_dropped(
                         &mut rng.clone().with_stream(ModalityDropout::STREAM),
                     ),
+                    // Which samples are mixed, and with whom, is the plan's to say.
+                    mixing: None,
                 }
             }
         }
@@ -160,6 +170,19 @@ impl AugmentConfig {
     /// If one is not registered, is listed twice, or refuses its settings.
     pub fn complete_own_filters(&mut self) -> Result<(), ConfigError> {
         complete_own_filters(&mut self.own)
+    }
+
+    /// Checks that mixed samples have a cache to take their donors from.
+    ///
+    /// # Errors
+    /// If they have none.
+    pub fn check_mixing(&self, is_cached: bool) -> Result<(), ConfigError> {
+        if self.mixing.is_off() || is_cached {
+            return Ok(());
+        }
+        let problem = "impossible without a cache: a sample decodes one case, not two";
+        let way_out = "set loader.cached = true, or leave the mixing out";
+        Err(ConfigError::new("augment.mixing.share", self.mixing.share, problem, way_out))
     }
 
     /// Benchmark profile: mirroring, contrast and shift on every sample.

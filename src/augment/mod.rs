@@ -10,6 +10,7 @@
 //! | [`Placement`], [`tone`] | the affine; the pointwise map of each modality |
 //! | [`RenderPlan`] | both together |
 //! | [`Kernel`] | renders a patch from a view |
+//! | [`Mixer`] | lays the tumour of another case over a rendered patch |
 //! | [`PatchFilter`] | trait of what a voxel alone does not determine, on the [`RenderedPatch`] |
 //!
 //! The actor that does so is [`crate::pipeline::augment`]. Reasons and measurements are in
@@ -22,6 +23,7 @@ mod filters;
 mod gamma;
 mod kernel;
 pub mod mirroring;
+mod mixing;
 mod modality_dropout;
 mod noise;
 mod normal;
@@ -45,6 +47,8 @@ pub use filters::{
 };
 pub use gamma::{DrawnGamma, Gamma};
 pub use kernel::{Kernel, PatchImages};
+use mixing::CarvedVoxel;
+pub use mixing::{DrawnMixing, MixedCases, MixedPatch, Mixer, MixingConfig, mixing_bytes};
 pub use modality_dropout::ModalityDropout;
 pub use noise::{DrawnNoise, GaussianNoise};
 pub use placement::{Placement, Window};

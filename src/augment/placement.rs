@@ -31,12 +31,12 @@ pub struct Window {
 /// Affine placement of a patch in a brain box.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placement {
-    window: Window,
-    brain: Dims,
+    pub(super) window: Window,
+    pub(super) brain: Dims,
     /// Step in the box, `[z, y, x]`, per step along each axis of the patch (columns).
-    step: Matrix3,
+    pub(super) step: Matrix3,
     /// Position of the patch's first voxel in the box.
-    origin: [f64; 3],
+    pub(super) origin: [f64; 3],
 }
 
 /// Positions of a patch's row in the box: the first voxel's and the step to the next, in units of

@@ -59,15 +59,30 @@ impl IntensityMap {
         noise: Option<DrawnNoise>,
         background: Background,
     ) -> Self {
+        Self::of_voxels(modality, [intensity; 2], tissue, curve, noise, background)
+    }
+
+    /// Composes the map for voxels that are normalised by the first of two cases and stand in the second, whose
+    /// tissue is counted in `tissue`: gamma bends between the second's extremes.
+    pub(super) fn of_voxels(
+        modality: Modality,
+        [own, case]: [&IntensityNormalisation; 2],
+        tissue: TissueHistogramView<'_>,
+        curve: &IntensityCurve,
+        noise: Option<DrawnNoise>,
+        background: Background,
+    ) -> Self {
         let linear = |z: f64| curve.contrast * z + curve.shift;
-        let [low, high] = intensity.range.map(linear);
+        let [low, high] = case.range.map(linear);
         // A modality without contrast has no range to bend.
         let exponent = curve.gamma.filter(|_| high > low);
         let mut ends = [low, high];
+        let share_gain = |of: &IntensityNormalisation| curve.contrast * of.factor / (high - low);
+        let share_offset = |of: &IntensityNormalisation| (linear(of.offset) - low) / (high - low);
         let bend = exponent.map(|exponent| {
             let straight = GammaCurve {
-                gain: (curve.contrast * intensity.factor / (high - low)) as f32,
-                offset: ((linear(intensity.offset) - low) / (high - low)) as f32,
+                gain: share_gain(case) as f32,
+                offset: share_offset(case) as f32,
                 exponent: exponent as f32,
                 low: low as f32,
                 span: (high - low) as f32,
@@ -78,7 +93,13 @@ impl IntensityMap {
                 ends = retaining.unwrap_or(ends);
             }
             let [low, high] = ends.map(|end| end * curve.brightness);
-            GammaCurve { low: low as f32, span: (high - low) as f32, ..straight }
+            GammaCurve {
+                gain: share_gain(own) as f32,
+                offset: share_offset(own) as f32,
+                low: low as f32,
+                span: (high - low) as f32,
+                ..straight
+            }
         });
         let air = match exponent {
             Some(exponent) => {
@@ -93,8 +114,8 @@ impl IntensityMap {
             ..noise
         });
         Self {
-            gain: (curve.contrast * intensity.factor * brightness) as f32,
-            offset: (linear(intensity.offset) * brightness) as f32,
+            gain: (curve.contrast * own.factor * brightness) as f32,
+            offset: (linear(own.offset) * brightness) as f32,
             bend,
             noise,
             air: (background == Background::Augmented).then_some((air * brightness) as f32),

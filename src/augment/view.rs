@@ -106,6 +106,15 @@ impl<'a> CaseView<'a> {
         Self { labelled, ..self }
     }
 
+    /// The same case by the raw voxels of a box of its brain box, without targets.
+    pub(super) fn with_box<'b>(&self, images: &'b [RawVoxel], dims: Dims) -> CaseView<'b>
+    where
+        'a: 'b,
+    {
+        assert_eq!(images.len(), dims.voxel_count(), "one raw voxel per place");
+        CaseView { images, truth: TargetVoxels::Absent, dims, ..*self }
+    }
+
     /// View of a case file with its own labels.
     pub fn of_mapped(case: &'a MappedCase) -> Self {
         Self::of_images(case, case.labels().map_or(TargetVoxels::Absent, TargetVoxels::Labels))

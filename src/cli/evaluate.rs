@@ -7,7 +7,9 @@ use crate::cli::{
     ThresholdSource, VerbResult, as_options, tables,
 };
 use crate::eval::assess::ScoringConfig;
-use crate::eval::{Hd95, PostProcess, Predictor, TunedThresholds, render_lesions, render_measures};
+use crate::eval::{
+    Hd95, LesionRules, PostProcess, Predictor, TunedThresholds, render_lesions, render_measures,
+};
 use crate::pipeline::{ingest, whole_case};
 use crate::run::evaluate::{self, Evaluation};
 use crate::run::{Failure, ResolvedEnsemble, Session, case_selection};
@@ -53,6 +55,11 @@ pub(super) struct Evaluate {
     /// Score lesion by lesion as well, as BraTS does since 2023
     #[arg(long, alias = "lesionwise")]
     lesion_wise: bool,
+
+    /// Rules of --lesion-wise by challenge: brats2023-gli, -ssa, -ped, -men or -met, brats2024-men,
+    /// brats2025 [default: brats2023-gli]
+    #[arg(long, value_name = "NAME")]
+    rules: Option<LesionRules>,
 
     /// Source of the thresholds for predicted labels
     #[arg(long, value_name = "WHO", default_value = "given")]
@@ -126,7 +133,8 @@ impl Evaluate {
             Some(folder) => case_selection::of_folder(resolved, folder, self.labels, session)?,
             None => case_selection::of_split(resolved, self.split.as_split(), session)?,
         };
-        let rules = ScoringConfig { hd95: self.hd95, lesionwise: self.lesion_wise, postprocess };
+        let lesions = LesionRules::choose(self.lesion_wise, self.rules);
+        let rules = ScoringConfig { hd95: self.hd95, lesions, postprocess };
         Ok((evaluate::evaluate_cases(predictor.as_mut(), cases, &rules, session)?, tuned))
     }
 

@@ -57,7 +57,9 @@ pub(super) struct LoaderOptions {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["labels", "profile", "patch", "batch", "seed", "memory_mib", "fused"]
+        conflicts_with_all = [
+            "labels", "profile", "mixing", "patch", "batch", "seed", "memory_mib", "fused"
+        ]
     )]
     config: Option<PathBuf>,
 
@@ -72,6 +74,10 @@ pub(super) struct LoaderOptions {
     /// Augmentation of the samples
     #[arg(long, value_enum, default_value_t = DrainProfile::Full)]
     profile: DrainProfile,
+
+    /// Share of samples that another case's tumour is put into, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    mixing: f64,
 
     /// Decode each sample's case from its files; read no cache and write none
     #[arg(long, visible_alias = "no-cache")]
@@ -129,6 +135,11 @@ impl LoaderOptions {
                 self.patch, self.batch
             )));
         }
+        if !(0.0..=1.0).contains(&self.mixing) {
+            return Err(Failure::Usage(format!("--mixing {}: write 0 to 1", self.mixing)));
+        }
+        let mut augment = self.profile.augment_config();
+        augment.mixing.share = self.mixing;
         let loader = LoaderConfig {
             batch: self.batch,
             prefetch,
@@ -144,7 +155,7 @@ impl LoaderOptions {
             cache: self.cache.clone().unwrap_or_else(|| PathBuf::from("cache")),
             loader,
             crop: CropConfig { patch: Dims::cube(self.patch), ..CropConfig::default() },
-            augment: self.profile.augment_config(),
+            augment,
             preprocess: PreprocessConfig::default(),
             seed: self.seed,
             batches: self.batches.max(1),
@@ -202,7 +213,10 @@ impl LoaderOptions {
     pub(super) fn describe(&self, config: &DrainConfig) -> String {
         let path = if config.loader.cached { "warm" } else { "cold" };
         let profile = self.profile.to_possible_value().expect("no profile is hidden");
-        let augmentation = profile.get_name().to_owned();
+        let mut augmentation = profile.get_name().to_owned();
+        if !config.augment.mixing.is_off() {
+            augmentation.push_str(&format!(", {} mixed", config.augment.mixing.share));
+        }
         #[cfg(feature = "train")]
         let augmentation =
             self.config_file().map_or(augmentation, |file| format!("as {}", file.display()));

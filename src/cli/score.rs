@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::CaseError;
 use crate::base::fs::{self, AtPath};
 use crate::cli::{CommandOutput, Console, ThresholdOptions, VerbResult, as_options};
-use crate::eval::{Hd95, TunedThresholds, render_lesions, render_measures};
+use crate::eval::{Hd95, LesionRules, TunedThresholds, render_lesions, render_measures};
 use crate::run::tools::score::{FileScores, ScoreRequest};
 use crate::volume::LabelScheme;
 
@@ -16,6 +16,7 @@ Examples:
   gliaflow score --truth case_seg.nii.gz --prediction case.nii.gz --json
   gliaflow score --truth data/BraTS2020 --prediction predictions --prediction-labels brats2023
   gliaflow score --truth data/BraTS2023 --prediction predictions --lesion-wise --hd95 brats
+  gliaflow score --truth data/BraTS2025 --prediction predictions --rules brats2025
   gliaflow score --truth data/BraTS2020 --prediction validation --tune
   gliaflow score --truth data/BraTS2020 --prediction test --drop-below WT=100 --smallest-et 50
 
@@ -65,6 +66,11 @@ pub(super) struct Score {
     #[arg(long, alias = "lesionwise")]
     lesion_wise: bool,
 
+    /// Rules of --lesion-wise by challenge: brats2023-gli, -ssa, -ped, -men or -met, brats2024-men,
+    /// brats2025 [default: brats2023-gli]
+    #[arg(long, value_name = "NAME")]
+    rules: Option<LesionRules>,
+
     #[command(flatten)]
     thresholds: ThresholdOptions,
 
@@ -86,7 +92,7 @@ impl Score {
             description: self.description.clone(),
             ignore_affine: self.ignore_affine,
             hd95: self.hd95,
-            lesion_wise: self.lesion_wise,
+            lesions: LesionRules::choose(self.lesion_wise, self.rules),
             tune: self.tune,
         };
         let scored = request.score_files(|regions| thresholds.to_postprocess(regions))?;

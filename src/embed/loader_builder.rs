@@ -249,7 +249,8 @@ impl LoaderBuilder {
         let memory = self.loader.memory_bytes();
         let cases = prepare_loader_cases(found, cache, &self.preprocess, memory, &session)?;
         let patches = self.loader.patches_per_case;
-        let plan = Plan::new(cases.cohort.clone(), self.seed, patches);
+        let plan = Plan::new(cases.cohort.clone(), self.seed, patches)
+            .with_donors(cases.cohort.len(), self.augment.mixing.share);
         let samples_per_epoch = plan.epoch_len();
         let mut parts = LoaderParts {
             loader: self.loader,

@@ -20,8 +20,8 @@ use crate::volume::RegionSet;
 pub struct ScoringConfig {
     /// Definition of HD95.
     pub hd95: Hd95,
-    /// Lesion-wise scores as well.
-    pub lesionwise: bool,
+    /// Rules of lesion-wise scores, if there are to be any.
+    pub lesions: Option<LesionRules>,
     /// Thresholds, chosen on other cases.
     pub postprocess: PostProcess,
 }
@@ -31,7 +31,7 @@ pub struct ScoringConfig {
 pub struct CaseAssessment {
     /// Region by region.
     pub score: CaseScore,
-    /// Lesion-wise scores, if [`ScoringConfig::lesionwise`] is set.
+    /// Lesion-wise scores, if [`ScoringConfig::lesions`] has rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesions: Option<CaseLesions>,
 }
@@ -188,8 +188,7 @@ pub fn score_segmentation(
     let dims = case.file_grid().canonical_dims();
     let spacing = case.file_grid().canonical_spacing_mm();
     rules.postprocess.apply_to(regions, &mut segmentation, dims);
-    let lesions = rules.lesionwise.then(|| {
-        let lesion_rules = LesionRules::default();
+    let lesions = rules.lesions.map(|lesion_rules| {
         let id = case.id.clone();
         score_lesions(regions, id, &truth, &segmentation, dims, spacing, lesion_rules)
     });

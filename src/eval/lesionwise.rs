@@ -1,60 +1,39 @@
 //! Lesion-wise scores, the ranking measure of BraTS since 2023: each lesion counts the same,
 //! however small, and one that is invented costs as much as one that is missed.
 //!
-//! Lesions of the truth are the connected components after a dilation, which joins the fragments of
-//! one tumour. A component of the prediction belongs to every lesion whose dilation it touches. The
-//! rules are those of the challenge's own program (Saluja, `rachitsaluja/BraTS-2023-Metrics`,
-//! `get_LesionWiseScores`), whose figures `tests/measures.rs` reproduces: dilations are counted in
-//! voxels, volumes in mm³.
+//! In BraTS 2023, lesions of the truth are the connected components after a dilation, which joins the
+//! fragments of one tumour. A component of the prediction belongs to every lesion whose dilation it
+//! touches. The rules are those of the challenge's own program (Saluja,
+//! `rachitsaluja/BraTS-2023-Metrics`, `get_LesionWiseScores`), whose figures `tests/measures.rs`
+//! reproduces: dilations are counted in voxels, volumes in mm³. In BraTS 2025 components are matched
+//! one to one ([`MatchedInstances`]). [`LesionRules`] names both.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::eval::dilate::dilate;
+use crate::eval::instance_match::MatchedInstances;
 use crate::eval::score::clear_ignored;
-use crate::eval::{ByRegion, Components, Connectivity, Hd95, Summary};
+use crate::eval::{ByRegion, Components, Connectivity, Hd95, LesionMatching, LesionRules, Summary};
 use crate::volume::{Box3, CaseId, Dims, RegionSet, label};
-
-/// HD95 in mm of a lesion that is missed or invented.
-pub const PENALTY_MM: f64 = 374.0;
-
-/// Definition of a lesion.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LesionRules {
-    /// Dilations, by 18 neighbours, that join fragments of the truth.
-    pub dilations: usize,
-    /// A lesion of the truth of this volume or less, in mm³, is not counted, and may be found
-    /// unpunished.
-    pub ignored_mm3: f64,
-}
-
-impl LesionRules {
-    /// Glioma of adults and children (BraTS 2023: GLI, SSA and PED).
-    pub const GLIOMA: Self = Self { dilations: 3, ignored_mm3: 50.0 };
-}
-
-impl Default for LesionRules {
-    fn default() -> Self {
-        Self::GLIOMA
-    }
-}
 
 /// Lesion-wise scores of one region of one case.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LesionScore {
-    /// Mean Dice over counted and spurious lesions; 1 where there are none of either.
+    /// Mean Dice over counted and spurious lesions, in BraTS 2025 over matched ones; 1 where there are
+    /// none of either.
     pub dice: f64,
-    /// Mean HD95 in mm over the same, in the definition of DeepMind's `surface-distance`; 0 where
-    /// there are none.
+    /// Mean HD95 in mm over the same, in the definition of DeepMind's `surface-distance`, in BraTS 2025
+    /// in medpy's; 0 where there are none.
     pub hd95_mm: f64,
     /// Lesions of the truth, those too small to count among them.
     pub lesions: usize,
     /// Lesions of the truth that count.
     pub counted: usize,
-    /// Counted lesions that no component of the prediction touches.
+    /// Counted lesions that no component of the prediction touches, or is matched with.
     pub missed: usize,
-    /// Components of the prediction that touch no lesion, counted or not.
+    /// Components of the prediction that touch no lesion, counted or not, or are not matched.
     pub spurious: usize,
 }
 
@@ -63,6 +42,9 @@ pub struct LesionScore {
 pub struct CaseLesions {
     /// The case.
     pub case: CaseId,
+    /// Rules of the scores.
+    #[serde(default)]
+    pub rules: LesionRules,
     /// Scores per region.
     pub regions: ByRegion<LesionScore>,
 }
@@ -85,6 +67,9 @@ pub struct LesionSummary {
 /// Lesion-wise scores of a cohort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CohortLesions {
+    /// Rules of the scores.
+    #[serde(default)]
+    pub rules: LesionRules,
     /// Per region.
     pub regions: ByRegion<LesionSummary>,
     /// Every case.
@@ -92,11 +77,18 @@ pub struct CohortLesions {
 }
 
 impl CohortLesions {
-    /// Summarizes all cases of a cohort; `None` without cases.
+    /// Summarizes all cases of a cohort, which follow the same rules; `None` without cases.
     pub fn of_cases(cases: Vec<CaseLesions>) -> Option<Self> {
-        let regions = cases.first()?.regions.try_map(|region, _| {
+        let first = cases.first()?;
+        let rules = first.rules;
+        let regions = first.regions.try_map(|region, _| {
             let scores = cases.iter().filter_map(|case| case.regions.get(region).copied());
-            let scores: Vec<LesionScore> = scores.collect();
+            let mut scores: Vec<LesionScore> = scores.collect();
+            let has_lesions = |score: &LesionScore| score.lesions + score.spurious > 0;
+            // BraTS 2025 has no score for a region that is in neither segmentation, where others have 1.
+            if rules.matching == LesionMatching::OneToOne && scores.iter().any(has_lesions) {
+                scores.retain(has_lesions);
+            }
             let spread = |measure: fn(&LesionScore) -> f64| {
                 Summary::of_values(&scores.iter().map(measure).collect::<Vec<_>>())
             };
@@ -109,7 +101,7 @@ impl CohortLesions {
                 spurious: total(|score| score.spurious),
             })
         });
-        Some(Self { regions: regions?, cases })
+        Some(Self { rules, regions: regions?, cases })
     }
 }
 
@@ -132,7 +124,7 @@ pub fn score_lesions(
     // Lesions may be joined by a dilation that leaves the tumour's box, but by no wider one.
     let tumour = |at: usize| truth[at] | prediction[at] != label::BACKGROUND;
     let tight = Box3::bounding_box_or_voxel(dims, tumour);
-    let around = grow_box(tight, rules.dilations, dims);
+    let around = grow_box(tight, rules.dilations(), dims);
     let true_labels = around.crop_from(truth, dims);
     let mut predicted = around.crop_from(prediction, dims);
     clear_ignored(&true_labels, &mut predicted);
@@ -140,9 +132,19 @@ pub fn score_lesions(
         let masks = [&true_labels, &predicted].map(|labels| -> Vec<bool> {
             labels.iter().map(|&label| region.contains(label)).collect()
         });
-        Lesions::match_lesions(masks, around.dims, rules).score_region(spacing_mm, rules)
+        match rules.matching {
+            LesionMatching::ByDilation { dilations, ignored_mm3 } => {
+                let lesions = Lesions::match_lesions(masks, around.dims, dilations);
+                lesions.score_region(spacing_mm, ignored_mm3, rules.penalty_mm)
+            }
+            LesionMatching::OneToOne => {
+                let [truth, prediction] = masks;
+                let matched = MatchedInstances::match_masks(&truth, &prediction, around.dims);
+                matched.score_region(spacing_mm, rules.penalty_mm)
+            }
+        }
     });
-    CaseLesions { case, regions }
+    CaseLesions { case, rules, regions }
 }
 
 /// Adds a margin to a box, clipped to the grid.
@@ -171,8 +173,8 @@ struct Lesions {
 }
 
 impl Lesions {
-    fn match_lesions([truth, prediction]: [Vec<bool>; 2], dims: Dims, rules: LesionRules) -> Self {
-        let dilated = dilate(&truth, dims, rules.dilations);
+    fn match_lesions([truth, prediction]: [Vec<bool>; 2], dims: Dims, dilations: usize) -> Self {
+        let dilated = dilate(&truth, dims, dilations);
         let components = Components::of_mask(&dilated, dims, Connectivity::Corners);
         let mut lesion_at = vec![None; dims.voxel_count()];
         let mut lesions = vec![Lesion::default(); components.count()];
@@ -189,23 +191,23 @@ impl Lesions {
         Self { truth, dims, lesion_at, lesions, predicted }
     }
 
-    fn score_region(&self, spacing_mm: [f64; 3], rules: LesionRules) -> LesionScore {
+    fn score_region(&self, spacing_mm: [f64; 3], ignored_mm3: f64, penalty_mm: f64) -> LesionScore {
         let touching: BTreeSet<usize> =
             self.lesions.iter().flat_map(|lesion| lesion.found.iter().copied()).collect();
         let spurious = self.predicted.count() - touching.len();
         let mut counted = 0;
         let mut missed = 0;
         let mut dice = 0.0;
-        let mut hd95_mm = spurious as f64 * PENALTY_MM;
+        let mut hd95_mm = spurious as f64 * penalty_mm;
         let voxel_mm3: f64 = spacing_mm.iter().product();
         for (number, lesion) in self.lesions.iter().enumerate() {
-            if lesion.voxels as f64 * voxel_mm3 <= rules.ignored_mm3 {
+            if lesion.voxels as f64 * voxel_mm3 <= ignored_mm3 {
                 continue;
             }
             counted += 1;
             if lesion.found.is_empty() {
                 missed += 1;
-                hd95_mm += PENALTY_MM;
+                hd95_mm += penalty_mm;
                 continue;
             }
             let [true_mask, found_mask] = self.lesion_masks(number, lesion);
@@ -250,6 +252,7 @@ mod tests {
     use crate::volume::Region;
 
     const DIMS: Dims = Dims([12, 12, 40]);
+    const PENALTY_MM: f64 = LesionRules::BRATS2023_GLI.penalty_mm;
 
     /// Labels with cubes of enhancing tumour of the given sides at the given corners.
     fn cubes(corners: &[([usize; 3], usize)]) -> Vec<u8> {
@@ -263,7 +266,7 @@ mod tests {
     }
 
     fn et(truth: &[u8], prediction: &[u8]) -> LesionScore {
-        let rules = LesionRules::GLIOMA;
+        let rules = LesionRules::BRATS2023_GLI;
         let id = CaseId::new("case");
         let scored = score_lesions(RegionSet::BRATS, id, truth, prediction, DIMS, [1.0; 3], rules);
         scored.regions[Region::ET]

@@ -8,7 +8,9 @@ mod components;
 mod dilate;
 mod distance;
 mod hausdorff;
+mod instance_match;
 mod label_pair;
+mod lesion_rules;
 mod lesionwise;
 mod mask_pair;
 pub mod match_files;
@@ -35,9 +37,8 @@ pub use cohort::{CohortScore, Summary};
 pub use components::{Components, Connectivity};
 pub use hausdorff::{Hd95, ONE_EMPTY_MM};
 pub use label_pair::{LabelPair, PairOptions, read_label_pair};
-pub use lesionwise::{
-    CaseLesions, CohortLesions, LesionRules, LesionScore, LesionSummary, PENALTY_MM, score_lesions,
-};
+pub use lesion_rules::{LesionMatching, LesionRules};
+pub use lesionwise::{CaseLesions, CohortLesions, LesionScore, LesionSummary, score_lesions};
 pub use overlap::ConfusionCounts;
 pub use postprocess::PostProcess;
 #[cfg(feature = "train")]

@@ -72,7 +72,7 @@ pub fn render_measures(cohort: &CohortScore) -> String {
     with_numbers_right(table, 2)
 }
 
-/// The lesion-wise scores of a cohort, as a Markdown table.
+/// The lesion-wise scores of a cohort, as a Markdown table under the name of their rules.
 pub fn render_lesions(cohort: &CohortLesions) -> String {
     let mut table = in_markdown();
     table.set_header([
@@ -93,7 +93,7 @@ pub fn render_lesions(cohort: &CohortLesions) -> String {
             table.add_row([&names[..], &summary_cells(summary), &counts].concat());
         }
     }
-    with_numbers_right(table, 2)
+    format!("rules {}\n{}", cohort.rules.name(), with_numbers_right(table, 2))
 }
 
 /// Mean, sd, median and interval, with four decimals; a dash where a single case has no spread.
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn lesions_of_one_case_are_counted_and_have_no_spread() {
         let truth = [label::ED; 64];
-        let rules = LesionRules { dilations: 1, ignored_mm3: 2.0 };
+        let rules = "brats2023-met".parse::<LesionRules>().unwrap();
         let id = CaseId::new("a");
         let case =
             score_lesions(RegionSet::BRATS, id, &truth, &[0; 64], Dims::cube(4), [1.0; 3], rules);

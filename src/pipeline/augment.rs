@@ -3,7 +3,10 @@
 use crate::actor::Stage;
 use half::slice::HalfFloatSliceExt;
 
-use crate::augment::{Background, FilterBuffers, Kernel, PatchImages, RenderPlan, RenderedPatch};
+use crate::augment::{
+    Background, FilterBuffers, Kernel, MixedCases, MixedPatch, Mixer, PatchImages, RenderPlan,
+    RenderedPatch,
+};
 use crate::base::CaseError;
 use crate::buffers::{BatchMemory, PatchBuffer, PlacedPatch};
 use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
@@ -18,6 +21,7 @@ pub struct Augment {
     memory: Option<BatchMemory>,
     recovery: CaseRecovery,
     filtering: FilterMemory,
+    mixer: Mixer,
 }
 
 /// Memory of the samples that are filtered: a patch in single precision, and the filters' own.
@@ -37,6 +41,7 @@ impl Clone for Augment {
             memory: self.memory.clone(),
             recovery: self.recovery.clone(),
             filtering: FilterMemory::default(),
+            mixer: Mixer::default(),
         }
     }
 }
@@ -51,6 +56,7 @@ impl Augment {
             memory: None,
             recovery: CaseRecovery::default(),
             filtering: FilterMemory::default(),
+            mixer: Mixer::default(),
         }
     }
 
@@ -104,6 +110,22 @@ impl Augment {
                 self.kernel.render_shares(&view, &render_plan, images, shares);
             }
         }
+        if let Some(donor) = &sample.donor {
+            let images = match is_filtered {
+                true => PatchImages::F32(&mut self.filtering.images),
+                false => PatchImages::F16(&mut patch.images),
+            };
+            let cases = MixedCases {
+                receiver: view,
+                donor: donor.case_view(),
+                offset: sample.case.place_in(donor, [0; 3]),
+                window: sample.window,
+                drawn: &sample.drawn,
+                background: self.background,
+            };
+            let mixed = MixedPatch { images, labels: &mut patch.labels, targets: self.targets };
+            self.mixer.lay_over(self.kernel, &cases, mixed);
+        }
         if is_filtered {
             self.filtering.filter_into(patch, sample, &render_plan);
         }
@@ -137,10 +159,8 @@ impl Stage for Augment {
         loop {
             attempt += 1;
             self.render_sample(&sample, &mut patch);
-            let files = sample.planned.as_ref().map(PlannedSample::case_files);
-            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
-                None => break,
-                Some(again) => sample.case = again,
+            if !self.recovery.replace_lost_cases(&mut sample, attempt)? {
+                break;
             }
         }
         let DrawnSample { key, case, window, drawn, .. } = sample;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::actor::threads_for;
+use crate::augment::{AugmentConfig, mixing_bytes};
 use crate::base::{ConfigError, check_ranges, core_count};
 use crate::buffers::PatchBuffer;
 use crate::cache::PreprocessConfig;
@@ -169,10 +170,11 @@ impl LoaderConfig {
         patch: Dims,
         footprint: Footprint,
     ) -> Result<LoaderMemory, ConfigError> {
-        self.plan_memory_for(Targets::Hard, patch, footprint)
+        self.plan_memory_for(Targets::Hard, patch, footprint, &AugmentConfig::none())
     }
 
-    /// Plans the memory of samples with the given targets.
+    /// Plans the memory of samples with the given targets and augmentation: a worker that mixes cases holds a
+    /// donor's part of a patch.
     ///
     /// # Errors
     /// As [`plan_memory`](Self::plan_memory).
@@ -181,6 +183,7 @@ impl LoaderConfig {
         targets: Targets,
         patch: Dims,
         footprint: Footprint,
+        augment: &AugmentConfig,
     ) -> Result<LoaderMemory, ConfigError> {
         check_ranges(self).map_err(|error| error.in_section("loader"))?;
         let workers = self.workers.at_start();
@@ -207,6 +210,12 @@ impl LoaderConfig {
                 (case, in_workers)
             }
         };
+        let mixing_workers = match self.workers {
+            _ if augment.mixing.is_off() => 0,
+            WorkerPlan::Auto => threads,
+            WorkerPlan::Fixed(_) => workers.augment,
+        };
+        let in_workers = in_workers + mixing_workers * mixing_bytes(patch);
         let batches = self.prefetch + 2;
         let fixed = batches * Batch::voxel_bytes(self.batch, patch, targets) + in_workers;
         let patch_bytes = PatchBuffer::bytes_for(patch, targets);
@@ -291,11 +300,27 @@ mod tests {
     fn soft_targets_cost_two_bytes_more_a_voxel() {
         let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
         let patch = Dims::cube(128);
-        let memory = |targets| config.plan_memory_for(targets, patch, Footprint::Mapped).unwrap();
+        let none = AugmentConfig::none();
+        let memory =
+            |targets| config.plan_memory_for(targets, patch, Footprint::Mapped, &none).unwrap();
         let [hard, soft] = [Targets::Hard, Targets::Soft].map(memory);
         assert_eq!((hard.tickets, hard.batches), (soft.tickets, soft.batches));
         let patches = hard.batches_with_samples(config.batch) * config.batch;
         assert_eq!(soft.bytes - hard.bytes, 2 * patches * patch.voxel_count());
+    }
+
+    #[test]
+    fn mixing_costs_a_part_of_a_patch_for_each_worker_that_renders() {
+        let config = LoaderConfig { workers: two_cores(), ..LoaderConfig::default() };
+        let mut augment = AugmentConfig::none();
+        let patch = Dims::cube(128);
+        let bytes = |augment: &AugmentConfig| {
+            let planned = config.plan_memory_for(Targets::Hard, patch, Footprint::Mapped, augment);
+            planned.unwrap().bytes
+        };
+        let without = bytes(&augment);
+        augment.mixing.share = 0.5;
+        assert_eq!(bytes(&augment) - without, 2 * mixing_bytes(patch));
     }
 
     #[test]

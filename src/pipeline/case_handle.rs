@@ -70,6 +70,12 @@ impl CaseHandle {
         }
     }
 
+    /// Place in the brain box of `other` of a voxel `[z, y, x]` of this case's: the same voxel of the canonical grid.
+    pub fn place_in(&self, other: &Self, at: [isize; 3]) -> [isize; 3] {
+        let [own, others] = [self, other].map(|case| case.brain_box().start);
+        std::array::from_fn(|axis| at[axis] + own[axis] as isize - others[axis] as isize)
+    }
+
     /// Grid of the voxels: that of the source files, or the one that they were resampled to.
     pub fn source_grid(&self) -> &SourceGrid {
         match self {

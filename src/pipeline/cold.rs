@@ -80,6 +80,6 @@ impl Stage for NormalizeSample {
     fn process(&mut self, (planned, decoded): Self::In) -> Result<FetchedSample, CaseError> {
         let contents = self.normalize.prepare_contents(decoded)?;
         let case = CaseHandle::Owned(OwnedCase::new(contents, self.case_buffers.clone()));
-        Ok(FetchedSample { planned, case })
+        Ok(FetchedSample { planned, case, donor: None })
     }
 }

@@ -22,6 +22,9 @@ use crate::volume::{Dims, MAX_REGIONS};
 /// Smallest page size of the supported machines, in bytes.
 const SMALLEST_PAGE: usize = 4096;
 
+/// Largest difference of two voxel edges, as a share of one, at which they count as the same.
+const SAME_EDGE: f64 = 1e-3;
+
 /// Settings of the patches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
@@ -56,11 +59,21 @@ impl Crop {
         Self { recovery, ..self }
     }
 
-    /// Draws window and augmentation of the sample of `key` from `case`.
-    pub fn draw_sample(&self, key: SampleKey, case: CaseHandle) -> DrawnSample {
-        let corner = draw_corner(&self.crop, key, &case);
+    /// Draws window and augmentation of the sample of `key` from `case`, mixed with `donor` if that has a tumour
+    /// and voxels of the same size.
+    pub fn draw_sample(
+        &self,
+        key: SampleKey,
+        case: CaseHandle,
+        donor: Option<CaseHandle>,
+    ) -> DrawnSample {
+        let donor = donor.filter(|donor| can_be_mixed(donor, &case));
+        let corner = draw_corner(&self.crop, key, &case, donor.as_ref());
         let window = Window { corner, dims: self.crop.patch };
-        DrawnSample { key, window, drawn: self.augment.draw_params(key), case, planned: None }
+        let mut drawn = self.augment.draw_params(key);
+        drawn.mixing =
+            donor.as_ref().map(|donor| self.augment.mixing.draw_mixing(key, donor.id().clone()));
+        DrawnSample { key, window, drawn, case, donor, planned: None }
     }
 }
 
@@ -70,30 +83,47 @@ impl Stage for Crop {
     type Out = DrawnSample;
 
     fn process(&mut self, fetched: FetchedSample) -> Result<DrawnSample, CaseError> {
-        let FetchedSample { planned, mut case } = fetched;
-        let mut attempt = 0;
+        let FetchedSample { planned, case, donor } = fetched;
+        let key = planned.key;
+        let mut sample = self.draw_sample(key, case, donor);
+        sample.planned = Some(planned);
+        let mut attempt = 1;
         loop {
+            read_sample_pages(&sample);
+            if !self.recovery.replace_lost_cases(&mut sample, attempt)? {
+                return Ok(sample);
+            }
             attempt += 1;
-            let sample = self.draw_sample(planned.key, case);
-            if let CaseHandle::Mapped(case) | CaseHandle::Annotated(case, _) = &sample.case {
-                read_pages(case.images(), case.brain_box().dims, sample.window);
-            }
-            let files = Some(planned.case_files());
-            match self.recovery.replace_lost_case(&sample.case, files, attempt)? {
-                None => return Ok(DrawnSample { planned: Some(planned), ..sample }),
-                Some(again) => case = again,
-            }
+            let DrawnSample { case, donor, planned, .. } = sample;
+            sample = DrawnSample { planned, ..self.draw_sample(key, case, donor) };
         }
     }
 }
 
+/// True if the tumour of `donor` can be put at the same place into `case`.
+fn can_be_mixed(donor: &CaseHandle, case: &CaseHandle) -> bool {
+    let edges = [donor, case].map(|case| case.source_grid().canonical_spacing_mm());
+    let mut pairs = edges[0].iter().zip(edges[1]);
+    let has_same_voxels = pairs.all(|(one, other)| (one - other).abs() <= SAME_EDGE * other);
+    has_same_voxels && donor.foregrounds().any(|region| !region.voxels.is_empty())
+}
+
 /// Draws the first corner of the patch in the brain box, `[z, y, x]`; negative where the box is
 /// smaller than the patch and is centred in it.
-fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize; 3] {
+///
+/// A mixed sample that is centred on tumour is centred on that of its donor, which is what it is made for.
+fn draw_corner(
+    config: &CropConfig,
+    key: SampleKey,
+    case: &CaseHandle,
+    donor: Option<&CaseHandle>,
+) -> [isize; 3] {
     let mut rng = KeyedRng::new(key, Domain::Crop);
     let brain = case.brain_box().dims;
     let turn = foreground_turn(config.foreground_share, key);
-    let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, case));
+    let from = donor.unwrap_or(case);
+    let centre = turn.and_then(|turn| draw_tumour_voxel(&mut rng, turn, from));
+    let centre = centre.map(|at| from.place_in(case, at.map(|along| along as isize)));
     std::array::from_fn(|axis| {
         let side = config.patch.0[axis] as isize;
         let slack = brain.0[axis] as isize - side;
@@ -101,7 +131,7 @@ fn draw_corner(config: &CropConfig, key: SampleKey, case: &CaseHandle) -> [isize
         let uniform = rng.uniform_below(slack.max(0) as u64 + 1) as isize;
         match centre {
             _ if slack < 0 => slack.div_euclid(2),
-            Some(at) => (at[axis] as isize - side / 2).clamp(0, slack),
+            Some(at) => (at[axis] - side / 2).clamp(0, slack),
             None => uniform,
         }
     })
@@ -129,6 +159,42 @@ fn draw_tumour_voxel(rng: &mut KeyedRng, turn: u64, case: &CaseHandle) -> Option
     let voxels = present[(turn % present.len() as u64) as usize];
     let voxel = voxels[rng.uniform_below(voxels.len() as u64) as usize];
     Some(case.brain_box().dims.zyx_from_offset(voxel as usize))
+}
+
+/// Reads the pages of a sample's window, and those of its donor's tumour.
+fn read_sample_pages(sample: &DrawnSample) {
+    let DrawnSample { case, donor, window, .. } = sample;
+    if let CaseHandle::Mapped(mapped) | CaseHandle::Annotated(mapped, _) = case {
+        read_pages(mapped.images(), mapped.brain_box().dims, *window);
+    }
+    if let Some(donor @ CaseHandle::Mapped(mapped)) = donor {
+        let seen = Window { corner: case.place_in(donor, window.corner), ..*window };
+        let brain = mapped.brain_box().dims;
+        if let Some(tumour) = tumour_window(donor, seen) {
+            read_pages(mapped.images(), brain, tumour);
+        }
+    }
+}
+
+/// Part of a window of `case` around the voxels of its tumour that are indexed.
+fn tumour_window(case: &CaseHandle, window: Window) -> Option<Window> {
+    let brain = case.brain_box().dims;
+    let mut low = window.corner.map(|_| isize::MAX);
+    let mut high = window.corner.map(|_| isize::MIN);
+    for voxel in case.foregrounds().flat_map(|region| region.voxels) {
+        let at: [usize; 3] = brain.zyx_from_offset(*voxel as usize);
+        for axis in 0..3 {
+            low[axis] = low[axis].min(at[axis] as isize);
+            high[axis] = high[axis].max(at[axis] as isize + 1);
+        }
+    }
+    let corner: [isize; 3] = std::array::from_fn(|axis| low[axis].max(window.corner[axis]));
+    let sides: [isize; 3] = std::array::from_fn(|axis| {
+        let end = window.corner[axis] + window.dims.0[axis] as isize;
+        high[axis].min(end).saturating_sub(corner[axis])
+    });
+    let is_seen = sides.iter().all(|side| *side > 0);
+    is_seen.then(|| Window { corner, dims: Dims(sides.map(|side| side as usize)) })
 }
 
 /// Touches each page of a window once, so that this stage waits for the disk and not the arithmetic

@@ -21,6 +21,8 @@ pub struct FetchedSample {
     pub planned: PlannedSample,
     /// Case of the sample.
     pub case: CaseHandle,
+    /// Case whose tumour is put into it, if the sample is mixed.
+    pub donor: Option<CaseHandle>,
 }
 
 /// Stage that looks cases up in the store and builds missing ones.
@@ -73,6 +75,12 @@ impl Fetch {
         }
     }
 
+    /// Handle of a donor with its own labels; `None` if it cannot be had. Its own samples are skipped then and say
+    /// why; those that it should have been mixed into are good without it.
+    fn donor_handle(&self, files: &CaseFiles) -> Option<CaseHandle> {
+        self.mapped_case(files).map(CaseHandle::Mapped).ok()
+    }
+
     /// The mapped case of `files`.
     ///
     /// A case that this process has found or built is not checked again: a file that changes during
@@ -118,6 +126,7 @@ impl Stage for Fetch {
 
     fn process(&mut self, planned: PlannedSample) -> Result<FetchedSample, CaseError> {
         let case = self.case_handle(planned.case_files())?;
-        Ok(FetchedSample { planned, case })
+        let donor = planned.donor_files().and_then(|files| self.donor_handle(files));
+        Ok(FetchedSample { planned, case, donor })
     }
 }

@@ -127,12 +127,14 @@ pub fn start_loader(
     let patch = crop.patch;
     let targets = parts.annotations.as_ref().map_or(Targets::Hard, Annotations::targets);
     let footprint = cases.footprint(&preprocess);
-    let memory = loader.plan_memory_for(targets, patch, footprint).map_err(|problem| {
-        Fault::Environment {
-            subject: "loader".into(),
-            problem: problem.to_string(),
-            remedy: "see `gliaflow config show`".into(),
-        }
+    let is_cold = matches!(cases, CaseSource::Files { .. });
+    let memory = augment
+        .check_mixing(!is_cold)
+        .and_then(|()| loader.plan_memory_for(targets, patch, footprint, &augment));
+    let memory = memory.map_err(|problem| Fault::Environment {
+        subject: "loader".into(),
+        problem: problem.to_string(),
+        remedy: "see `gliaflow config show`".into(),
     })?;
     let limits = Limits {
         skip_budget: SkipBudget { share: loader.skip_share, ..SkipBudget::OF_TRAINING },

@@ -12,6 +12,7 @@ pub mod collate;
 mod crop;
 mod current_case;
 mod decode;
+mod donor_order;
 mod drill;
 mod fetch;
 pub mod files;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::actor::{Describe, Source};
 use crate::base::{Domain, KeyedRng, SampleKey};
 use crate::brats::CaseFiles;
-use crate::pipeline::label_mixture::LabelMixture;
+use crate::pipeline::donor_order::DonorOrder;
+use crate::pipeline::label_mixture::{LabelMixture, SpecialGroup};
 
 /// Sample that is named but not yet made.
 #[derive(Debug, Clone)]
@@ -19,12 +20,19 @@ pub struct PlannedSample {
     pub cohort: Arc<[CaseFiles]>,
     /// Index of the case in the cohort.
     pub case: usize,
+    /// Index of the case whose tumour is put into it, if there is one.
+    pub donor: Option<usize>,
 }
 
 impl PlannedSample {
     /// Files of the sample's case.
     pub fn case_files(&self) -> &CaseFiles {
         &self.cohort[self.case]
+    }
+
+    /// Files of the donor of a mixed sample.
+    pub fn donor_files(&self) -> Option<&CaseFiles> {
+        self.donor.map(|donor| &self.cohort[donor])
     }
 }
 
@@ -47,6 +55,15 @@ pub struct Plan {
     seed: u64,
     patches_per_case: u64,
     mix: Option<LabelMixture>,
+    donors: Option<DonorOrder>,
+}
+
+/// Cases and donors of an epoch, in order.
+#[derive(Debug, Clone)]
+struct EpochOrder {
+    cases: Vec<u32>,
+    /// As many as cases, or none at all where no sample is mixed.
+    donors: Vec<Option<u32>>,
 }
 
 impl Plan {
@@ -56,7 +73,7 @@ impl Plan {
     /// If the cohort is empty or `patches_per_case` is 0: resolving a configuration excludes both.
     pub fn new(cohort: Arc<[CaseFiles]>, seed: u64, patches_per_case: u64) -> Self {
         assert!(!cohort.is_empty() && patches_per_case > 0, "a plan needs something to plan");
-        Self { cohort, seed, patches_per_case, mix: None }
+        Self { cohort, seed, patches_per_case, mix: None, donors: None }
     }
 
     /// Draws `share` of the samples, above 0 and below 1, from the last `special` cases.
@@ -65,11 +82,40 @@ impl Plan {
     /// If there is no such case or no other.
     #[must_use]
     pub fn with_special_share(self, special: usize, share: f64) -> Self {
-        let ordinary = self.cohort.len().checked_sub(special).expect("some cases of all");
-        let mix =
-            LabelMixture { seed: self.seed, groups: [ordinary as u64, special as u64], share };
-        assert!(!mix.groups.contains(&0), "a mix of one kind is none");
-        Self { mix: Some(mix), ..self }
+        self.with_shares(&[(special, share)])
+    }
+
+    /// Draws shares of the samples, above 0 and together below 1, from groups of so many cases, the last ones of
+    /// the cohort in its order.
+    ///
+    /// # Panics
+    /// If a group has no case, or there is no other.
+    #[must_use]
+    pub fn with_shares(self, groups: &[(usize, f64)]) -> Self {
+        if groups.is_empty() {
+            return self;
+        }
+        let all: usize = groups.iter().map(|(cases, _)| cases).sum();
+        let ordinary = self.cohort.len().checked_sub(all).expect("some cases of all") as u64;
+        let special: Vec<SpecialGroup> = groups
+            .iter()
+            .map(|(cases, share)| SpecialGroup { cases: *cases as u64, share: *share })
+            .collect();
+        let is_mix = ordinary > 0 && special.iter().all(|group| group.cases > 0);
+        assert!(is_mix, "a mix of one kind is none");
+        Self { mix: Some(LabelMixture { seed: self.seed, ordinary, special }), ..self }
+    }
+
+    /// Mixes `share` of the samples, 0 to 1, with donors from the first `donors` cases. A sample whose turn it would
+    /// be to be mixed with itself is not mixed.
+    ///
+    /// # Panics
+    /// If there are not as many cases.
+    #[must_use]
+    pub fn with_donors(self, donors: usize, share: f64) -> Self {
+        assert!(donors <= self.cohort.len(), "donors are cases of the cohort");
+        let order = DonorOrder { seed: self.seed, donors: donors as u64, share };
+        Self { donors: (donors > 0 && share > 0.0).then_some(order), ..self }
     }
 
     /// Number of samples in an epoch.
@@ -94,13 +140,16 @@ impl Plan {
     }
 
     /// Sample at `index` of an epoch with this order.
-    fn planned_sample(&self, epoch: u64, index: u64, order: &[u32]) -> PlannedSample {
+    fn planned_sample(&self, epoch: u64, index: u64, order: &EpochOrder) -> PlannedSample {
         let key = SampleKey { seed: self.seed, epoch, index };
+        let case = order.cases[index as usize];
+        let donor = order.donors.get(index as usize).copied().flatten();
         PlannedSample {
             key,
             position: self.position_of(key),
             cohort: Arc::clone(&self.cohort),
-            case: order[index as usize] as usize,
+            case: case as usize,
+            donor: donor.filter(|donor| *donor != case).map(|donor| donor as usize),
         }
     }
 
@@ -110,10 +159,16 @@ impl Plan {
         let mut ordered: Vec<u32> = Vec::with_capacity(self.cohort.len());
         let mut seen = vec![false; self.cohort.len()];
         let epoch = first / self.epoch_len();
-        let rest = self.epoch_order(epoch).split_off((first % self.epoch_len()) as usize);
-        for case in rest.into_iter().chain(self.epoch_order(epoch + 1)) {
-            if !std::mem::replace(&mut seen[case as usize], true) {
-                ordered.push(case);
+        let begun = (first % self.epoch_len()) as usize;
+        for (epoch, skipped) in [(epoch, begun), (epoch + 1, 0)] {
+            let order = self.epoch_order(epoch);
+            for index in skipped as u64..self.epoch_len() {
+                let sample = self.planned_sample(epoch, index, &order);
+                for case in [Some(sample.case), sample.donor].into_iter().flatten() {
+                    if !std::mem::replace(&mut seen[case], true) {
+                        ordered.push(case as u32);
+                    }
+                }
             }
         }
         // Two epochs of a mixture need not visit all cases.
@@ -121,9 +176,14 @@ impl Plan {
         ordered.into_iter().map(|case| self.cohort[case as usize].clone()).collect()
     }
 
-    /// Case indices of an epoch, in order.
-    fn epoch_order(&self, epoch: u64) -> Vec<u32> {
+    fn epoch_order(&self, epoch: u64) -> EpochOrder {
         let length = self.epoch_len();
+        let donors = self.donors.as_ref().map(|donors| donors.of_epoch(epoch, length));
+        EpochOrder { cases: self.case_order(epoch, length), donors: donors.unwrap_or_default() }
+    }
+
+    /// Case indices of an epoch, in order.
+    fn case_order(&self, epoch: u64, length: u64) -> Vec<u32> {
         if let Some(mix) = &self.mix {
             return mix.epoch_order(epoch, length);
         }
@@ -140,7 +200,7 @@ pub struct SamplePlanner {
     plan: Plan,
     next: u64,
     epoch: u64,
-    order: Vec<u32>,
+    order: EpochOrder,
 }
 
 impl SamplePlanner {
@@ -256,6 +316,33 @@ pub(crate) mod tests {
             assert_eq!(wanted[0].id, whole[first as usize].case_files().id);
             wanted.sort_by(|a, b| a.id.cmp(&b.id));
             assert!(wanted.iter().map(|files| &files.id).eq(cohort(7).iter().map(|f| &f.id)));
+        }
+    }
+
+    #[test]
+    fn a_plan_with_donors_orders_the_same_cases_and_asks_for_a_donor_when_it_is_needed() {
+        let plain = Plan::new(cohort(6), 9, 2);
+        let plan = plain.clone().with_donors(4, 0.5);
+        let mut planner = SamplePlanner::starting_at(plan.clone(), 0);
+        let whole: Vec<_> = (0..48).map(|_| planner.next().expect("endless")).collect();
+        for (position, sample) in whole.iter().enumerate() {
+            let again = plan.sample_at(position as u64);
+            assert_eq!((again.key, again.case), (sample.key, sample.case), "at {position}");
+            assert_eq!(again.donor, sample.donor, "at {position}");
+            assert_eq!(plain.sample_at(position as u64).case, sample.case, "at {position}");
+            assert!(sample.donor.is_none_or(|donor| donor < 4 && donor != sample.case));
+        }
+        assert!(whole.iter().filter(|sample| sample.donor.is_some()).count() > 12);
+        for first in [0, 5, 17] {
+            let mut wanted: Vec<usize> = Vec::new();
+            for sample in &whole[first..] {
+                wanted.extend([Some(sample.case), sample.donor].into_iter().flatten());
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            wanted.retain(|case| seen.insert(*case));
+            let ordered = plan.cases_from(first as u64).into_iter().map(|files| files.id);
+            let wanted = wanted.into_iter().map(|case| CaseId::new(format!("case{case}")));
+            assert!(ordered.eq(wanted), "from {first}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! again, which builds it from its source files, and the same sample is made again.
 use crate::base::CaseError;
 use crate::brats::CaseFiles;
-use crate::pipeline::{CaseHandle, Fetch};
+use crate::pipeline::{CaseHandle, DrawnSample, Fetch, PlannedSample};
 
 use std::fmt;
 
@@ -43,5 +43,31 @@ impl CaseRecovery {
         }
         tracing::warn!("case {}: {lost}; what was under way is made again", used.id());
         fetch.case_handle(files).map(Some)
+    }
+
+    /// Replaces the cases of a sample that lost pages while something was made of them; false where none did, so
+    /// that what was made counts. `attempt` counts from 1.
+    ///
+    /// # Errors
+    /// As [`replace_lost_case`](Self::replace_lost_case).
+    pub fn replace_lost_cases(
+        &self,
+        sample: &mut DrawnSample,
+        attempt: usize,
+    ) -> Result<bool, CaseError> {
+        let planned = sample.planned.as_ref();
+        let files = planned.map(PlannedSample::case_files);
+        let case = self.replace_lost_case(&sample.case, files, attempt)?;
+        let files = planned.and_then(PlannedSample::donor_files);
+        let donor = match &sample.donor {
+            Some(donor) => self.replace_lost_case(donor, files, attempt)?,
+            None => None,
+        };
+        let is_replaced = case.is_some() || donor.is_some();
+        if let Some(again) = case {
+            sample.case = again;
+        }
+        sample.donor = donor.or(sample.donor.take());
+        Ok(is_replaced)
     }
 }

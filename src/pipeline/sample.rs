@@ -27,6 +27,8 @@ pub struct DrawnSample {
     pub key: SampleKey,
     /// Case of the sample.
     pub case: CaseHandle,
+    /// Case whose tumour is put into it, where `drawn` has a mixing.
+    pub donor: Option<CaseHandle>,
     /// Window in the brain box.
     pub window: Window,
     /// Drawn parameters of each transform.

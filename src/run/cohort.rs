@@ -1,6 +1,6 @@
 //! The cohort of a run: every usable case, split, and locked by fingerprint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,16 +12,19 @@ use crate::pipeline::{Annotations, Fetch};
 use crate::run::config::RunConfig;
 use crate::run::dataset_scan::{ScannedCase, scan_cases, trained_spacing};
 use crate::run::held_out::{self, HeldOutCheck};
+use crate::run::sample_plan::TrainedCases;
 use crate::run::{Division, Failure, Session, prepare, pseudo_labels};
 use crate::run_folder::{DATASET_LOCK, DatasetLock, ExcludedCase, LockedCase};
 use crate::volume::{CaseId, Dims, PatientId, Split};
 
 /// The cases of a run.
 pub struct Cohort {
-    /// Cases to train on: those with labels, then those with a teacher's.
+    /// Cases to train on: those with labels, then those with a teacher's, then synthetic ones.
     pub train: Arc<[CaseFiles]>,
-    /// Number of pseudo-labelled cases, the last ones of `train`.
+    /// Number of pseudo-labelled cases.
     pub annotated: usize,
+    /// Number of synthetic cases, the last ones of `train`.
+    pub synthetic: usize,
     /// Pseudo-labels of these cases, if any.
     pub annotations: Option<Annotations>,
     /// Cases held out for validation.
@@ -39,12 +42,18 @@ pub struct Cohort {
 }
 
 impl Cohort {
+    /// Cases to train on, by kind.
+    pub(super) fn trained_cases(&self) -> TrainedCases {
+        let Self { annotated, synthetic, .. } = *self;
+        TrainedCases { cases: Arc::clone(&self.train), annotated, synthetic }
+    }
+
     /// Checks that there is something to train on.
     ///
     /// # Errors
     /// If all cases to train on were left out; the causes are listed.
     pub(super) fn check_has_training_cases(&self) -> Result<(), Failure> {
-        if !self.train.is_empty() {
+        if self.train.len() > self.synthetic {
             return Ok(());
         }
         let mut causes: Vec<CaseError> =
@@ -71,8 +80,11 @@ pub fn build_cohort(
     let data = &run.data;
     let mut dataset = run.discover_in(&data.folder)?;
     let division = Division::prepare(run, &mut dataset)?;
+    let synthetic = run.discover_synthetic(&dataset.cases)?;
     let (mut candidates, useless): (Vec<_>, Vec<_>) =
         dataset.cases.into_iter().partition(|files| division.has_part_for(files));
+    let made: BTreeSet<CaseId> = synthetic.iter().map(|files| files.id.clone()).collect();
+    candidates.extend(synthetic);
     let mut excluded = Vec::new();
     if let (true, Some(store)) = (data.ingest_first, store) {
         let done = prepare::ingest_cases(
@@ -102,10 +114,14 @@ pub fn build_cohort(
         &mut usable,
         &mut excluded,
         HeldOutCheck { run, store, session },
-        |usable, excluded| lock_cohort(run, &division, (usable, excluded), &problems),
+        |usable, excluded| {
+            let parts = parts_of_cases(&division, usable, &made)?;
+            lock_cohort(run, &division, (usable, &parts, excluded), &problems)
+        },
     )?;
     lock.trained_spacing = trained_spacing(&lock, &usable, run);
-    let files = files_of(&usable);
+    let mut files = files_of(&usable);
+    files.retain(|files| !made.contains(&files.id));
     for line in division.notices(&files, &division.divide_cases(&files)?)? {
         session.progress.print_line(&line);
     }
@@ -126,6 +142,7 @@ pub(super) fn assemble_cohort(
     Cohort {
         train: lock.files_in_split(&files, Split::Train).into(),
         annotated: 0,
+        synthetic: lock.synthetic_count(),
         annotations: None,
         held_out: lock.files_in_split(&files, Split::Validation),
         missing: missing.map(|case| case.files.id.clone()).collect(),
@@ -153,7 +170,7 @@ pub(super) fn with_pseudo_labels(
     let store = store.expect("a configuration with data.pseudo has a cache");
     let (annotations, joining) =
         pseudo_labels::checked_annotations(run, pseudo, &joining, store, session)?;
-    if cohort.train.is_empty() {
+    if cohort.train.len() == cohort.synthetic {
         let folder = run.data.folder.display();
         return Err(Failure::Usage(format!(
             "{folder}: has no labelled case to train on beside the pseudo-labelled ones; lower the \
@@ -163,7 +180,8 @@ pub(super) fn with_pseudo_labels(
     let mut missing = cohort.missing;
     missing.retain(|id| joining.iter().all(|files| files.id != *id));
     let annotated = joining.len();
-    let train = cohort.train.iter().cloned().chain(joining).collect();
+    let (real, made) = cohort.train.split_at(cohort.train.len() - cohort.synthetic);
+    let train = [real, &joining, made].concat().into();
     Ok(Cohort { train, annotated, annotations: Some(annotations), missing, ..cohort })
 }
 
@@ -199,11 +217,29 @@ fn missing_labels(case: CaseId) -> ExcludedCase {
     ExcludedCase { case, error }
 }
 
-/// Splits the usable cases, and locks them. Without any, all causes are the error.
+/// Part of each usable case, and its being synthetic or not. What another program made is trained on, whatever the
+/// division says.
+fn parts_of_cases(
+    division: &Division<'_>,
+    usable: &[ScannedCase],
+    made: &BTreeSet<CaseId>,
+) -> Result<Vec<(Split, bool)>, Failure> {
+    let is_made = |case: &ScannedCase| made.contains(&case.files.id);
+    let real: Vec<CaseFiles> =
+        usable.iter().filter(|case| !is_made(case)).map(|case| case.files.clone()).collect();
+    let mut divided = division.divide_cases(&real)?.into_iter();
+    let part_of = |case: &ScannedCase| match is_made(case) {
+        true => (Split::Train, true),
+        false => (divided.next().expect("a part of each real case"), false),
+    };
+    Ok(usable.iter().map(part_of).collect())
+}
+
+/// Locks the usable cases, which have these parts. Without any, all causes are the error.
 fn lock_cohort(
     run: &RunConfig,
     division: &Division<'_>,
-    (usable, excluded): (&[ScannedCase], &[ExcludedCase]),
+    (usable, parts, excluded): (&[ScannedCase], &[(Split, bool)], &[ExcludedCase]),
     problems: &[CaseError],
 ) -> Result<DatasetLock, Failure> {
     if usable.is_empty() {
@@ -211,11 +247,10 @@ fn lock_cohort(
         return Err(Failure::Cases(causes.cloned().collect()));
     }
     let files = files_of(usable);
-    let parts = division.divide_cases(&files)?;
     let causes = excluded.iter().map(|one| (one.case.clone(), one.error.to_string()));
     Ok(DatasetLock {
         folder: run.data.folder.clone(),
-        cases: lock_cases(usable, &parts),
+        cases: lock_cases(usable, parts),
         trained_spacing: None,
         patients: named_patients(&files),
         split_file: division.locked_file(),
@@ -225,17 +260,18 @@ fn lock_cohort(
     })
 }
 
-/// Locks the usable cases, the labelled ones first.
-fn lock_cases(usable: &[ScannedCase], parts: &[Split]) -> Vec<LockedCase> {
-    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
-        usable.iter().zip(parts).partition(|(case, _)| case.files.labels.is_some());
-    let locked = |(case, split): (&ScannedCase, &Split)| LockedCase {
+/// Locks the usable cases: the labelled ones, the unlabelled ones, and those that another program made.
+fn lock_cases(usable: &[ScannedCase], parts: &[(Split, bool)]) -> Vec<LockedCase> {
+    let mut placed: Vec<_> = usable.iter().zip(parts).collect();
+    placed.sort_by_key(|(case, (_, synthetic))| (*synthetic, case.files.labels.is_none()));
+    let locked = |(case, (split, synthetic)): (&ScannedCase, &(Split, bool))| LockedCase {
         id: case.files.id.clone(),
         fingerprint: case.fingerprint,
         meaning: Some(CaseMeaning::new(case.files.scheme, case.files.channels).fingerprint()),
         split: *split,
+        synthetic: *synthetic,
     };
-    labelled.into_iter().chain(unlabelled).map(locked).collect()
+    placed.into_iter().map(locked).collect()
 }
 
 /// Patients of the cases that are not named as their patient is.

@@ -45,10 +45,12 @@ cfg_if! {
         mod restored_cohort;
         pub mod reference_logits;
         pub mod resume;
+        mod sample_plan;
         mod scored_cases;
         mod skipped_cases;
         mod spacing;
         mod split_file;
+        mod synthetic_cases;
         pub mod train;
         mod training;
         mod validation_loss;

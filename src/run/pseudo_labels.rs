@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::base::CaseError;
 use crate::brats::CaseFiles;
 use crate::cache::{CaseStore, ExpectedSource, PreprocessConfig};
+use crate::pipeline::Annotations;
 use crate::pipeline::ingest::IngestResources;
-use crate::pipeline::{Annotations, Plan};
 use crate::run::config::RunConfig;
 use crate::run::config::pseudo::PseudoConfig;
 use crate::run::{Failure, Session, prepare};
@@ -93,15 +93,6 @@ pub(super) fn annotations_of_cases(pseudo: &PseudoConfig, cases: &[CaseFiles]) -
     let ids = cases.iter().map(|files| files.id.clone());
     Annotations::from_teacher(pseudo.teacher, pseudo.targets, ids)
         .at_temperature(pseudo.temperature)
-}
-
-/// Plans a run's samples over `cohort`, the last `annotated` cases of which are pseudo-labelled.
-pub(super) fn sample_plan(run: &RunConfig, cohort: Arc<[CaseFiles]>, annotated: usize) -> Plan {
-    let plan = Plan::new(cohort, run.seed, run.loader.patches_per_case);
-    match run.data.pseudo.as_ref().and_then(|pseudo| pseudo.share) {
-        Some(share) => plan.with_special_share(annotated, share),
-        None => plan,
-    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ pub(super) fn restore_cohort(
     session: &Session,
 ) -> Result<Cohort, Failure> {
     let data = &run.data;
-    let found = run.discover_in(&data.folder)?.cases;
+    let mut found = run.discover_in(&data.folder)?.cases;
+    found.extend(run.discover_synthetic(&found)?);
     // What is neither trained on nor held out, a run does not need.
     let needed: &[Split] = match data.pseudo {
         Some(_) => &[Split::Train, Split::Validation, Split::Unlabelled],

@@ -2,7 +2,6 @@
 //! with, or for more epochs.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use crate::run::context::RunContext;
 use crate::run::restored_cohort::{ReplaceableCases, restore_cohort};
 use crate::run::skipped_cases::earlier_skips;
 use crate::run::train::{open_store, publish_info, train_and_record_end};
-use crate::run::{Failure, Session, device, ending, pseudo_labels};
+use crate::run::{Failure, Session, device, ending};
 use crate::run_folder::{
     CONFIG, CheckpointEvent, DATASET_LOCK, ENDPOINT, Journal, RunDirectory, RunSummary, SUMMARY,
     read_skipped_samples,
@@ -193,7 +192,7 @@ fn change_epochs(
     standing: &TrainingProgress,
     cohort: &Cohort,
 ) -> Result<String, Failure> {
-    let plan = pseudo_labels::sample_plan(asked, Arc::clone(&cohort.train), cohort.annotated);
+    let plan = cohort.trained_cases().plan_samples(asked);
     let steps_per_epoch = asked.train.epoch_steps(plan.epoch_len(), asked.loader.batch);
     let epochs = [planned, asked.train.epochs];
     let refuse = |problem: String| Err(Failure::Usage(format!("{}: {problem}", folder.display())));

@@ -1,7 +1,6 @@
 //! Training of a run, from its last checkpoint to its end: the learner, the loader and the trainer
 //! are put together here, and taken apart.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::nets::Learner;
@@ -14,7 +13,7 @@ use crate::run::evaluate::Evaluation;
 use crate::run::milestones::{BlockedTime, TrainingRun, publish_best};
 use crate::run::progress_picture::ProgressPicture;
 use crate::run::skipped_cases::SkippedCases;
-use crate::run::{Failure, pseudo_labels, weights_file};
+use crate::run::{Failure, weights_file};
 use crate::run_folder::{Event, ExcludedCase, ResumedEvent, StartedEvent};
 use crate::telemetry::catalog;
 use crate::train::feed::BatchFeed;
@@ -48,7 +47,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
     let mut augment = run.augment.clone();
     augment.complete_own_filters()?;
     let cohort = &context.cohort;
-    let plan = pseudo_labels::sample_plan(run, Arc::clone(&cohort.train), cohort.annotated);
+    let plan = cohort.trained_cases().plan_samples(run);
     let steps_per_epoch = run.train.epoch_steps(plan.epoch_len(), run.loader.batch);
     let steps = run.train.epochs * steps_per_epoch;
     let (mut learner, standing) = prepare_learner(context, steps)?;

@@ -21,6 +21,9 @@ pub struct LockedCase {
     pub meaning: Option<Fingerprint>,
     /// Split that it belongs to.
     pub split: Split,
+    /// True of a case that another program made (`data.synthetic`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
 }
 
 /// Least and greatest voxel edges of several cases in canonical orientation, in mm, fastest axis
@@ -114,6 +117,11 @@ impl DatasetLock {
         let wanted = self.cases.iter().filter(|case| case.split == part);
         let files = wanted.filter_map(|case| found.iter().find(|files| files.id == case.id));
         files.cloned().collect()
+    }
+
+    /// Number of synthetic cases.
+    pub fn synthetic_count(&self) -> usize {
+        self.cases.iter().filter(|case| case.synthetic).count()
     }
 
     /// Names of the locked cases of these splits that are not among those found.

@@ -132,6 +132,29 @@ fn lesions_are_scored_when_asked_for() {
 }
 
 #[test]
+fn lesions_are_scored_by_the_rules_that_are_named() {
+    let desk = Desk::with_cohort(2);
+    let line = format!("score --truth {} --prediction {}", seg(1), seg(2));
+    let scored = |options: &str| {
+        let json = desk.run(&format!("{line} {options} --json")).ok().json();
+        json["lesionwise"].clone()
+    };
+    let usual = scored("--lesion-wise");
+    assert_eq!(usual["rules"], "brats2023-gli");
+    assert_eq!(scored("--rules brats2023-gli"), usual, "rules ask for the scores by themselves");
+    let matched = scored("--rules brats2025");
+    assert_eq!(
+        (&matched["rules"], &matched["cases"][0]["rules"]),
+        (&"brats2025".into(), &"brats2025".into())
+    );
+    assert_ne!(matched["regions"], usual["regions"]);
+    let text = desk.run(&format!("{line} --rules brats2023-met")).ok().stdout;
+    assert!(text.contains("rules brats2023-met"), "{text}");
+    let refused = desk.run(&format!("{line} --rules brats2024-gli")).exits(2).stderr;
+    assert!(refused.contains("brats2024-gli") && refused.contains("brats2025"), "{refused}");
+}
+
+#[test]
 fn post_processing_is_applied_before_scoring_and_its_thresholds_can_be_chosen() {
     let desk = Desk::with_cohort(2);
     let line = format!("score --truth {0} --prediction {0} --json", seg(1));

@@ -71,7 +71,7 @@ impl Cutter {
     /// The sample of one key.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
-        let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone())).unwrap();
+        let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone(), None)).unwrap();
         look(&sample)
     }
 }
@@ -84,6 +84,7 @@ fn cut_out(case: &Arc<MappedCase>, cut: &Cut, patch: &mut PatchBuffer) {
     let sample = DrawnSample {
         key,
         case: CaseHandle::Mapped(Arc::clone(case)),
+        donor: None,
         window,
         drawn,
         planned: None,

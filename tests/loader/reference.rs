@@ -72,6 +72,37 @@ impl Reference {
         Seen { scores, label: self.labels[place] }
     }
 
+    /// The case with the region around another one's tumour put into it, by the definition of CarveMix (Zhang et
+    /// al. 2021, section 2.2): distances to every voxel, one by one, over the whole volume. The region ends at the
+    /// donor's brain box.
+    pub(super) fn mixed_with(&self, donor: &Self, shift: f64) -> Self {
+        assert_eq!(self.dims, donor.dims, "one canonical grid");
+        let signed = signed_distances(donor.dims, &donor.labels);
+        let deepest = signed.iter().copied().fold(f64::INFINITY, f64::min);
+        let edge = shift * deepest.abs();
+        let mut mixed = Self {
+            dims: self.dims,
+            scores: self.scores.clone(),
+            labels: self.labels.clone(),
+            brain: self.brain,
+        };
+        for (place, distance) in signed.into_iter().enumerate() {
+            let at = donor.dims.zyx_from_offset(place);
+            if distance < edge && donor.brain.contains_voxel(at) {
+                mixed.labels[place] = donor.labels[place];
+                for channel in 0..4 {
+                    mixed.scores[channel][place] = donor.scores[channel][place];
+                }
+            }
+        }
+        mixed
+    }
+
+    /// Voxels whose label differs from that of another case on the same grid.
+    pub(super) fn other_labels(&self, other: &Self) -> usize {
+        self.labels.iter().zip(&other.labels).filter(|(own, other)| own != other).count()
+    }
+
     /// The z-score of a voxel of the whole volume.
     pub(super) fn score(&self, channel: usize, place: usize) -> Option<f64> {
         self.scores[channel][place]
@@ -111,4 +142,25 @@ fn smallest_box(dims: Dims, scores: &[Vec<Option<f64>>; 4], labels: &[u8]) -> Bo
 /// How far an f32 z-score may be from the reference: relative, and absolute below 1.
 pub(super) fn tolerance(score: f64) -> f64 {
     1e-6 * score.abs().max(1.0)
+}
+
+/// Distance in voxels of every voxel to the nearest one on the other side of the tumour's edge, negative inside.
+fn signed_distances(dims: Dims, labels: &[u8]) -> Vec<f64> {
+    let of_side = |wanted: bool| -> Vec<[usize; 3]> {
+        let places = (0..labels.len()).filter(|place| (labels[*place] != 0) == wanted);
+        places.map(|place| dims.zyx_from_offset(place)).collect()
+    };
+    let [healthy, tumour] = [of_side(false), of_side(true)];
+    let squared = |from: [usize; 3], to: &[usize; 3]| -> usize {
+        (0..3).map(|axis| from[axis].abs_diff(to[axis]).pow(2)).sum()
+    };
+    let nearest = |from, others: &[[usize; 3]]| {
+        let least = others.iter().map(|to| squared(from, to)).min();
+        least.map_or(f64::INFINITY, |squared| (squared as f64).sqrt())
+    };
+    let distance = |place: usize| {
+        let at = dims.zyx_from_offset(place);
+        if labels[place] == 0 { nearest(at, &tumour) } else { -nearest(at, &healthy) }
+    };
+    (0..labels.len()).map(distance).collect()
 }

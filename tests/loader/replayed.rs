@@ -19,7 +19,13 @@ fn drawn(setting: &Setting, batch: &Batch, place: usize) -> DrawnSample {
     let cohort = setting.cohort();
     let files = cohort.iter().find(|files| files.id == *case).unwrap();
     let crop = Crop::new(setting.crop.clone(), setting.augment.clone());
-    crop.draw_sample(batch.keys[place], CaseHandle::Mapped(fetch.mapped_case(files).unwrap()))
+    let mixing = batch.provenance[place].drawn.mixing.as_ref();
+    let donor = mixing.map(|mixing| {
+        let files = cohort.iter().find(|files| files.id == mixing.donor).unwrap();
+        CaseHandle::Mapped(fetch.mapped_case(files).unwrap())
+    });
+    let case = CaseHandle::Mapped(fetch.mapped_case(files).unwrap());
+    crop.draw_sample(batch.keys[place], case, donor)
 }
 
 #[test]
@@ -27,11 +33,14 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
     within(LIMIT, |watch| {
         let mut setting = Setting::of_cases(3);
         setting.augment = every_transform();
+        setting.augment.mixing.share = 0.5;
         setting.crop.patch = Dims([10, 12, 14]);
-        let batches = setting.take(watch, "cache", 0, 2);
+        let batches = setting.take(watch, "cache", 0, 4);
         let out = tempfile::tempdir().unwrap();
-        for (batch, place) in batches.iter().zip([1, 0]) {
+        let mut mixed = 0;
+        for (batch, place) in batches.iter().zip([1, 0, 1, 0]) {
             let sample = drawn(&setting, batch, place);
+            mixed += usize::from(sample.donor.is_some());
             let done = replay_sample(
                 &sample,
                 RunChannels::default(),
@@ -85,6 +94,7 @@ fn the_files_hold_what_the_batch_held_and_the_record_what_was_drawn() {
             });
             assert!(inside.eq(targets[128..].iter().copied()));
         }
+        assert!(mixed > 0, "none of the samples was a mixed one");
     });
 }
 

@@ -58,6 +58,33 @@ fn batches_are_the_same_for_any_number_of_workers_cold_or_warm() {
     });
 }
 
+#[test]
+fn mixed_batches_are_the_same_for_any_number_of_workers() {
+    within(LIMIT, |watch| {
+        let mut setting = Setting::of_cases(4);
+        setting.augment = every_transform();
+        setting.augment.mixing.share = 0.6;
+        let batches = setting.take(watch, "warm", 0, 10);
+        let mixed = batches.iter().flat_map(|batch| &batch.provenance);
+        let mixed = mixed.filter(|origin| origin.drawn.mixing.is_some()).count();
+        // 12 of 20 less those whose donor would be their own case.
+        assert!((6..=12).contains(&mixed), "{mixed}");
+        let reference: Vec<_> = batches.iter().map(hash).collect();
+        for (bring, augment) in [(1, 3), (2, 1), (2, 4)] {
+            setting.loader.workers = fixed(bring, augment);
+            for fused in [false, true] {
+                setting.loader.fused = fused;
+                let how = format!("{bring}-{augment}-{fused}");
+                let hashes: Vec<_> = setting.take(watch, &how, 0, 10).iter().map(hash).collect();
+                assert_eq!(hashes, reference, "built on the way, {how}");
+            }
+        }
+        let tail: Vec<_> = setting.take(watch, "warm", 7, 4).iter().flat_map(samples).collect();
+        let all: Vec<_> = batches.iter().flat_map(samples).collect();
+        assert_eq!(tail, all[7..15], "begun in the middle");
+    });
+}
+
 /// As `workers = "auto"` does it, but all the time and without a reason.
 #[test]
 fn batches_are_the_same_while_workers_come_and_go() {

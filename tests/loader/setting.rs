@@ -58,7 +58,10 @@ impl Setting {
     }
 
     pub(super) fn plan(&self) -> Plan {
-        Plan::new(self.cohort(), SEED, self.loader.patches_per_case)
+        let cohort = self.cohort();
+        let donors = cohort.len();
+        Plan::new(cohort, SEED, self.loader.patches_per_case)
+            .with_donors(donors, self.augment.mixing.share)
     }
 
     pub(super) fn tickets(&self) -> u64 {

@@ -19,7 +19,7 @@ use half::f16;
 
 use crate::augment::kernel::row::PatchRow;
 use crate::augment::tone::IntensityMap;
-use crate::augment::{CaseView, RenderPlan, TargetVoxels};
+use crate::augment::{CarvedVoxel, CaseView, RenderPlan, TargetVoxels};
 use crate::volume::{Modality, RegionProbabilities, probabilities_of_label};
 
 /// Output of a patch's intensities, `[c, d, h, w]`.
@@ -128,6 +128,24 @@ impl Kernel {
         }
     }
 
+    /// Renders like [`render_labels`](Self::render_labels), with the targets `carved` of the view's voxels in
+    /// place of its own; those outside the view are the default.
+    ///
+    /// # Panics
+    /// As [`render_labels`](Self::render_labels), or if there are not as many targets as voxels.
+    pub(in crate::augment) fn render_carved(
+        self,
+        view: &CaseView<'_>,
+        render_plan: &RenderPlan,
+        carved: &[CarvedVoxel],
+        images: PatchImages<'_>,
+        targets: &mut [CarvedVoxel],
+    ) {
+        assert_eq!(carved.len(), view.images().len(), "one target per place");
+        let job = PatchJob { view, render_plan, truth: Some(carved) };
+        self.render_targets(&job, images, targets);
+    }
+
     fn render_targets<S: IntoTarget<T>, T: Target>(
         self,
         job: &PatchJob<'_, S>,
@@ -171,6 +189,7 @@ trait Target: Copy + Default {}
 
 impl Target for u8 {}
 impl Target for RegionProbabilities {}
+impl Target for CarvedVoxel {}
 
 /// Conversion of a voxel's target in a case to its target in a patch. Targets come from the nearest
 /// voxel and are never interpolated.

@@ -111,6 +111,11 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PseudoConfig")]
     pub pseudo: Option<PseudoConfig>,
+    /// Cases that another program made, such as a generative network's, which are trained on, too, and are in no
+    /// other part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SyntheticConfig")]
+    pub synthetic: Option<SyntheticConfig>,
     /// Seed of the division, where it is not the run's: runs of several seeds on the same cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(max = i64::MAX))]
@@ -156,7 +161,35 @@ pub struct DataConfig {
     pub channels: RunChannels,
 }
 
+/// Synthetic cases in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyntheticConfig {
+    /// Folder of the cases, in a layout that docs/datasets.md names, each with labels.
+    #[schemars(extend("x-decides" = false))]
+    pub folder: PathBuf,
+    /// Share of samples from synthetic cases, above 0 and below 1; what is usual in augmenting with generated images
+    /// differs by an order of magnitude, so there is no default.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub share: f64,
+}
+
 impl DataConfig {
+    /// Checks that pseudo-labelled and synthetic cases leave samples for the others.
+    ///
+    /// # Errors
+    /// If their shares come to 1 or more.
+    pub fn check_sample_shares(&self) -> Result<(), ConfigError> {
+        let Some(SyntheticConfig { share, .. }) = &self.synthetic else { return Ok(()) };
+        let pseudo = self.pseudo.as_ref().and_then(|pseudo| pseudo.share).unwrap_or(0.0);
+        if share + pseudo < 1.0 {
+            return Ok(());
+        }
+        let problem = format!("too much beside data.pseudo.share = {pseudo}: no sample is left");
+        let way_out = "lower one of the two, so that they come to less than 1";
+        Err(ConfigError::new("synthetic.share", share, problem, way_out))
+    }
+
     /// Checks that an interpolation has a voxel size to interpolate to.
     ///
     /// # Errors

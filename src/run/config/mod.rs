@@ -241,26 +241,16 @@ impl RunConfig {
         self.optimiser.check_momentum().map_err(|error| error.in_section("optimiser"))?;
         self.data.preprocess.check_foreground().map_err(|error| error.in_section("data"))?;
         self.data.check_spacing().map_err(|error| error.in_section("data"))?;
+        self.data.check_sample_shares().map_err(|error| error.in_section("data"))?;
         self.train.check_patience().map_err(|error| error.in_section("train"))?;
         if !self.train.freeze.is_empty() {
             check_frozen_parts(&self.train.freeze, &blueprint.parameter_shapes())?;
         }
         blueprint.fits_patch(self.crop.patch)?;
         self.check_pseudo()?;
+        self.augment.check_mixing(self.loader.cached)?;
         // What a case in memory takes is known when the cases are.
-        self.loader.plan_memory_for(self.targets(), self.crop.patch, Footprint::Mapped).map(drop)
-    }
-
-    /// Memory of the loader, for cases of at most this grid.
-    ///
-    /// # Errors
-    /// If that does not fit its budget.
-    pub fn loader_memory(&self, largest: Dims) -> Result<LoaderMemory, Failure> {
-        let footprint = match self.loader.cached {
-            true => Footprint::Mapped,
-            false => Footprint::of_case(largest, &self.data.preprocess),
-        };
-        Ok(self.loader.plan_memory_for(self.targets(), self.crop.patch, footprint)?)
+        self.plan_memory(Footprint::Mapped).map(drop)
     }
 
     /// Targets of training: hard labels or probabilities.

@@ -17,7 +17,7 @@ use crate::pipeline::{Batch, Bottleneck, CpuUsage, CropConfig, LoaderConfig, Pla
 use crate::run::{Failure, LoaderCases, Session, prepare, prepare_loader_cases};
 use crate::run_folder::ExcludedCase;
 use crate::telemetry::{PeakMemoryMonitor, process};
-use crate::volume::LabelScheme;
+use crate::volume::{LabelScheme, Targets};
 
 /// Dataset, loader and length of a drain.
 #[derive(Debug, Clone)]
@@ -126,8 +126,11 @@ pub fn drain_loader(
 ) -> Result<DrainReport, Failure> {
     let cases = prepared.case_source();
     let loader = &config.loader;
-    let memory = loader.plan_memory(config.crop.patch, cases.footprint(&config.preprocess))?;
-    let plan = Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case);
+    let footprint = cases.footprint(&config.preprocess);
+    let memory =
+        loader.plan_memory_for(Targets::Hard, config.crop.patch, footprint, &config.augment)?;
+    let plan = Plan::new(prepared.cohort.clone(), config.seed, loader.patches_per_case)
+        .with_donors(prepared.cohort.len(), config.augment.mixing.share);
     let parts = LoaderParts {
         loader: loader.clone(),
         crop: config.crop.clone(),

@@ -12,9 +12,11 @@ use crate::pipeline::{
     write_sample_arrays,
 };
 use crate::run::cohort::read_lock;
+use crate::run::config::RunConfig;
 use crate::run::config::data::DataConfig;
+use crate::run::sample_plan::TrainedCases;
 use crate::run::{Failure, config, prepare, pseudo_labels};
-use crate::run_folder::{EventLog, StepRecord};
+use crate::run_folder::{DatasetLock, EventLog, StepRecord};
 use crate::volume::Split;
 
 /// First sample that is made again.
@@ -61,14 +63,20 @@ pub fn replay_of_run(
     let ReplayRequest { first, count, arrays, out } = request;
     let run = config::load_run_config(folder, &[])?.run;
     let lock = read_lock(folder)?;
-    let found = run.discover_in(&lock.folder)?.cases;
+    let mut found = run.discover_in(&lock.folder)?.cases;
+    found.extend(run.discover_synthetic(&found)?);
     let mut cohort = lock.files_in_split(&found, Split::Train);
     let mut parts = vec![Split::Train];
     let mut annotations = None;
+    let mut annotated = 0;
+    let synthetic = lock.synthetic_count();
     if let Some(pseudo) = &run.data.pseudo {
         let joining = lock.files_in_split(&found, Split::Unlabelled);
-        annotations = Some((pseudo_labels::annotations_of_cases(pseudo, &joining), joining.len()));
+        annotations = Some(pseudo_labels::annotations_of_cases(pseudo, &joining));
+        annotated = joining.len();
+        let made = cohort.split_off(cohort.len().saturating_sub(synthetic));
         cohort.extend(joining);
+        cohort.extend(made);
         parts.push(Split::Unlabelled);
     }
     let gone = lock.missing_cases(&found, &parts).len();
@@ -81,8 +89,7 @@ pub fn replay_of_run(
             cohort.len() + gone
         )));
     }
-    let (annotations, annotated) = annotations.unzip();
-    let plan = pseudo_labels::sample_plan(&run, cohort.into(), annotated.unwrap_or(0));
+    let plan = TrainedCases { cases: cohort.into(), annotated, synthetic }.plan_samples(&run);
     let samples = plan.epoch_len();
     let (epoch, index) = match first {
         FirstSample::WithKey { epoch, index } => (epoch, index),
@@ -103,34 +110,59 @@ pub fn replay_of_run(
     for position in first..first + count {
         let planned = plan.sample_at(position);
         let key = planned.key;
-        let id = &planned.case_files().id;
-        if lock.was_replaced_after(id, position) {
+        let recorded = RecordedCases { run: &run, lock: &lock, annotations: annotations.as_ref() };
+        let donor = match planned.donor {
+            None => None,
+            Some(case) => {
+                let of_donor = PlannedSample { case, donor: None, ..planned.clone() };
+                Some(recorded.load_case(of_donor, position)?)
+            }
+        };
+        let case = recorded.load_case(planned, position)?;
+        let sample = crop.draw_sample(key, case, donor);
+        let written = write(&sample, run.data.channels, run.augment.background, run.targets(), out);
+        let made = written.map_err(Failure::of_output_file)?;
+        sample.case.check_pages()?;
+        sample.donor.as_ref().map_or(Ok(()), CaseHandle::check_pages)?;
+        replayed.push(made);
+    }
+    Ok(replayed)
+}
+
+/// Cases of a run by its record.
+struct RecordedCases<'a> {
+    run: &'a RunConfig,
+    lock: &'a DatasetLock,
+    annotations: Option<&'a Annotations>,
+}
+
+impl RecordedCases<'_> {
+    /// Loads the case of the sample at `position`, if its files are still those that the sample was made of.
+    fn load_case(&self, planned: PlannedSample, position: u64) -> Result<CaseHandle, Failure> {
+        let id = planned.case_files().id.clone();
+        let refuse = |problem: String, remedy: &str| {
+            CaseError::new(Reason::Checksum, format!("case {id}"), problem, remedy)
+        };
+        if self.lock.was_replaced_after(&id, position) {
             let problem =
                 format!("its files were replaced after the sample at {position} was made");
-            let subject = format!("case {id}");
             let remedy = "replay samples of other cases, or later ones of this case";
-            return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+            return Err(refuse(problem, remedy).into());
         }
-        let locked = lock.cases.iter().find(|case| case.id == *id);
+        let locked = self.lock.cases.iter().find(|case| case.id == id);
         let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
-        let case = match run.loader.cached {
-            true => load_case(planned, locked, &run.data, annotations.as_ref())?,
-            false => read_case_files(planned, &run.data)?,
+        let case = match self.run.loader.cached {
+            true => find_case(planned, locked, &self.run.data, self.annotations)?,
+            false => read_case_files(planned, &self.run.data)?,
         };
         if locked != case.fingerprint() {
             let problem =
                 format!("its files are not those of the run (now {})", case.fingerprint());
-            let subject = format!("case {}", case.id());
             let remedy = "bring them back: other files give another sample";
-            return Err(CaseError::new(Reason::Checksum, subject, problem, remedy).into());
+            return Err(refuse(problem, remedy).into());
         }
-        let sample = crop.draw_sample(key, case);
-        let written = write(&sample, run.data.channels, run.augment.background, run.targets(), out);
-        let made = written.map_err(Failure::of_output_file)?;
-        sample.case.check_pages()?;
-        replayed.push(made);
+        Ok(case)
     }
-    Ok(replayed)
 }
 
 /// Key of the sample at a place of an epoch of the run in `folder`, from its journal.
@@ -162,8 +194,8 @@ fn key_of_place(folder: &Path, epoch: u64, place: u64) -> Result<(u64, u64), Fai
     }
 }
 
-/// Loads the case from the cache, or from its files; pseudo-labels are in the cache only.
-fn load_case(
+/// Finds the case in the cache, or reads its files; pseudo-labels are in the cache only.
+fn find_case(
     planned: PlannedSample,
     locked: Fingerprint,
     data: &DataConfig,

@@ -37,8 +37,8 @@ pub struct ScoreRequest {
     pub ignore_affine: bool,
     /// Definition of HD95.
     pub hd95: Hd95,
-    /// Scores lesion by lesion as well.
-    pub lesion_wise: bool,
+    /// Rules of scores by lesion, if there are to be any.
+    pub lesions: Option<LesionRules>,
     /// Searches the thresholds of postprocessing that suit these cases best.
     pub tune: bool,
 }
@@ -55,7 +55,7 @@ impl ScoreRequest {
             description: None,
             ignore_affine: false,
             hd95: Hd95::Medpy,
-            lesion_wise: false,
+            lesions: None,
             tune: false,
         }
     }
@@ -269,9 +269,8 @@ impl ScoreRequest {
             let id = pair.case.clone();
             let hd95 = self.hd95;
             scores.push(score_case(regions, hd95, id, &truth, &prediction, dims, spacing_mm));
-            if self.lesion_wise {
+            if let Some(rules) = self.lesions {
                 let id = pair.case.clone();
-                let rules = LesionRules::default();
                 let found =
                     score_lesions(regions, id, &truth, &prediction, dims, spacing_mm, rules);
                 lesions.push(found);

@@ -10,6 +10,7 @@ use crate::pipeline::{Bottleneck, LoaderWorkers, WorkerPlan};
 use crate::run::tools::drain::{DrainConfig, DrainReport, StageReport, drain_loader};
 use crate::run::tools::loader_settings::LoaderSettings;
 use crate::run::{Failure, LoaderCases, Session};
+use crate::volume::Targets;
 
 /// Share of its time that the trainer may wait.
 pub const STARVATION: f64 = 0.02;
@@ -152,8 +153,9 @@ fn with_workers(
     let mut tried = config.clone();
     tried.loader.prefetch = prefetch;
     tried.loader.workers = WorkerPlan::Fixed(workers.clone());
-    let memory =
-        tried.loader.plan_memory(config.crop.patch, prepared.footprint(&config.preprocess))?;
+    let footprint = prepared.footprint(&config.preprocess);
+    let patch = config.crop.patch;
+    let memory = tried.loader.plan_memory_for(Targets::Hard, patch, footprint, &config.augment)?;
     tried.loader.memory_mib = memory.bytes.div_ceil(1 << 20);
     Ok(tried)
 }
