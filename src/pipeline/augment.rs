@@ -9,7 +9,7 @@ use crate::augment::{
 };
 use crate::base::CaseError;
 use crate::buffers::{BatchMemory, PatchBuffer, PlacedPatch};
-use crate::pipeline::{CaseRecovery, DrawnSample, PlannedSample, Provenance, Sample};
+use crate::pipeline::{CaseRecovery, DrawnSample, Provenance, Sample};
 use crate::volume::Targets;
 
 /// Renders drawn samples.

@@ -34,6 +34,7 @@ impl ObjectUrl {
     }
 
     /// Scheme, such as `s3`.
+    #[cfg(feature = "object-store")]
     pub(super) fn scheme(&self) -> &str {
         self.store.split_once("://").map_or("", |(scheme, _)| scheme)
     }

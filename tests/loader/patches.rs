@@ -71,7 +71,8 @@ impl Cutter {
     /// The sample of one key.
     pub(super) fn cut<R>(&mut self, index: u64, look: impl FnOnce(&Sample) -> R) -> R {
         let key = SampleKey { seed: 5, epoch: 0, index };
-        let sample = self.augment.process(self.crop.draw_sample(key, self.case.clone(), None)).unwrap();
+        let sample =
+            self.augment.process(self.crop.draw_sample(key, self.case.clone(), None)).unwrap();
         look(&sample)
     }
 }

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(ObjectName::parse(&text), Some(name.clone()));
         let moved = ObjectName { bytes: Fingerprint([9; 16]), ..name.clone() };
         assert!(name.is_same_case(&moved));
-        assert!(!name.is_same_case(&ObjectName { meaning: Fingerprint([9; 16]), ..name }));
+        assert!(!name.is_same_case(&ObjectName { meaning: Fingerprint([9; 16]), ..name.clone() }));
         for other in [
             text.replace("v2", "v3"),
             text.replace("abab", "ABAB"),
