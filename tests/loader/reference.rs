@@ -73,7 +73,7 @@ impl Reference {
     }
 
     /// The case with the region around another one's tumour put into it, by the definition of CarveMix (Zhang et
-    /// al. 2021, section 2.2): distances to every voxel, one by one, over the whole volume. The region ends at the
+    /// al. 2021): distances to every voxel, one by one, over the whole volume. The region ends at the
     /// donor's brain box.
     pub(super) fn mixed_with(&self, donor: &Self, shift: f64) -> Self {
         assert_eq!(self.dims, donor.dims, "one canonical grid");

@@ -13,16 +13,16 @@ use crate::volume::CaseId;
 #[serde(deny_unknown_fields, default)]
 pub struct MixingConfig {
     /// Share of samples that are mixed, 0 to 1; which ones, and the donor of each, is part of the plan. Zhang et
-    /// al. train on 1,000 mixed cases beside their 50 to 200 own ones; 0.5 is a usual share.
+    /// al. have no share: they make their mixed cases ahead of training.
     #[schemars(range(min = 0, max = 1))]
     pub share: f64,
     /// Farthest that the carved region's edge lies inside the tumour's, as a share of the tumour's depth, 0 to 1;
-    /// a half in Zhang et al. 2021, section 2.2.
+    /// a half in the authors' `Simple_CarveMix.py`.
     #[schemars(range(min = 0, max = 1))]
     #[default(0.5)]
     pub shrink: f64,
-    /// Farthest that it lies outside the tumour's, as a share of the same; the depth itself in Zhang et al. 2021,
-    /// section 2.2.
+    /// Farthest that it lies outside the tumour's, as a share of the same; the depth itself in
+    /// the authors' `Simple_CarveMix.py`.
     #[schemars(range(min = 0, max = 4))]
     #[default(1.0)]
     pub grow: f64,

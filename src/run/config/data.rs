@@ -168,8 +168,7 @@ pub struct SyntheticConfig {
     /// Folder of the cases, in a layout that docs/datasets.md names, each with labels.
     #[schemars(extend("x-decides" = false))]
     pub folder: PathBuf,
-    /// Share of samples from synthetic cases, above 0 and below 1; what is usual in augmenting with generated images
-    /// differs by an order of magnitude, so there is no default.
+    /// Share of samples from synthetic cases, above 0 and below 1; there is no default.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub share: f64,
 }
