@@ -55,7 +55,7 @@ settings = { model = { name = "unet", settings = { base_width = 3, levels = 2 } 
 /// in the state that the file `state` has.
 const SBATCH: &str = r#"#!/bin/bash
 script=$2
-if grep -q 'partition=nowhere' "$script"; then
+if grep -q '^#SBATCH --partition=nowhere' "$script"; then
   echo "sbatch: error: invalid partition specified: nowhere" >&2
   exit 1
 fi
