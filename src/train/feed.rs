@@ -43,7 +43,7 @@ pub enum BatchTargets {
         /// Probabilities.
         shares: Tensor<5, Int>,
         /// Temperature of each sample, `[b, 1, 1, 1, 1]`; absent where all are 1.
-        temperatures: Option<Tensor<5>>,
+        temperatures: Option<Box<Tensor<5>>>,
     },
 }
 
@@ -58,7 +58,7 @@ impl BatchTargets {
                 softened: None,
             },
             Self::Shares { shares, temperatures } => {
-                targets_of_shares(shares.float(), temperatures)
+                targets_of_shares(shares.float(), temperatures.map(|each| *each))
             }
         }
     }
@@ -100,7 +100,8 @@ impl BatchFeed {
             if let (BatchTargets::Shares { temperatures, .. }, Some(annotations)) =
                 (&mut uploaded.truth, &softening)
             {
-                *temperatures = Some(sample_temperatures(annotations, &uploaded.cases, &device));
+                let drawn = sample_temperatures(annotations, &uploaded.cases, &device);
+                *temperatures = Some(Box::new(drawn));
             }
             uploaded
         })?;

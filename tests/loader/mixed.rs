@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gliaflow::augment::{Background, DrawnMixing, DrawnParams, Window};
 use gliaflow::base::SampleKey;
 use gliaflow::brats::phantom::generate_phantom;
-use gliaflow::buffers::{PatchBuffer, PatchBufferPool};
+use gliaflow::buffers::PatchBuffer;
 use gliaflow::cache::MappedCase;
 use gliaflow::pipeline::augment::Augment;
 use gliaflow::pipeline::{CaseHandle, DrawnSample};
@@ -54,9 +54,7 @@ impl Pair {
 
 fn render(sample: &DrawnSample, targets: Targets) -> PatchBuffer {
     let mut patch = PatchBuffer::default();
-    Augment::new(Background::Zero, PatchBufferPool::default())
-        .with_targets(targets)
-        .render_sample(sample, &mut patch);
+    Augment::new(Background::Zero).with_targets(targets).render_sample(sample, &mut patch);
     patch
 }
 

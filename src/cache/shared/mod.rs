@@ -85,7 +85,7 @@ fn transfer_all<T: Send>(
         }
     };
     thread::scope(|scope| {
-        (1..AT_ONCE).for_each(|_| _ = scope.spawn(&work));
+        (1..AT_ONCE).for_each(|_| _ = scope.spawn(work));
         work();
     });
     let State { mut report, failed, .. } = state.into_inner();

@@ -116,7 +116,11 @@ pub(in crate::experiment::slurm) mod tests {
     use crate::experiment::graph::step::IngestWork;
 
     /// Step of that kind, named by its subject and its inputs.
-    pub fn step(kind: StepKind, subject: &str, inputs: &[&GraphStep]) -> GraphStep {
+    pub(in crate::experiment::slurm) fn step(
+        kind: StepKind,
+        subject: &str,
+        inputs: &[&GraphStep],
+    ) -> GraphStep {
         let cases = Fingerprint::of_bytes(subject.as_bytes());
         let inputs = inputs.iter().map(|input| input.fingerprint).collect();
         let work = StepWork::Ingest(IngestWork { cases });
@@ -130,8 +134,10 @@ pub(in crate::experiment::slurm) mod tests {
             .collect()
     }
 
-    /// Kind, dependency and tasks of each array.
-    fn shown(arrays: &[JobArray<'_>]) -> Vec<(StepKind, Option<String>, Vec<(u32, String)>)> {
+    /// Kind, dependency and tasks of an array.
+    type ShownArray = (StepKind, Option<String>, Vec<(u32, String)>);
+
+    fn shown(arrays: &[JobArray<'_>]) -> Vec<ShownArray> {
         let one = |array: &JobArray<'_>| {
             let tasks = array.tasks.iter();
             let tasks = tasks.map(|(index, step)| (*index, step.subject.clone())).collect();
