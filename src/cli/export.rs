@@ -35,7 +35,7 @@ pub(super) struct Export {
     extent: Vec<usize>,
 }
 
-/// What to write; one of them.
+/// File or folder to write; one of them.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct ExportTarget {

@@ -62,7 +62,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 struct EpochOrder {
     cases: Vec<u32>,
-    /// As many as cases, or none at all where no sample is mixed.
+    /// Donors in the order of `cases`; empty where no sample is mixed.
     donors: Vec<Option<u32>>,
 }
 

@@ -9,7 +9,7 @@ pub enum OperatorSetting<'a> {
     Float(f32),
     /// Whole number.
     Int(i64),
-    /// One of the operator's words.
+    /// Word, from those that the operator knows.
     Text(&'a str),
     /// Whole numbers, one for each axis or end of an axis.
     Ints(&'a [i64]),

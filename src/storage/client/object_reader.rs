@@ -34,7 +34,7 @@ pub(super) struct ObjectReader<'a> {
 
 /// End of one request's body.
 enum BodyEnd {
-    /// It broke off, or did not come: the error.
+    /// Error of a body that broke off, or did not come.
     Broken(Error),
     /// The error that no further request mends.
     Final(CaseError),
