@@ -121,6 +121,22 @@ fn every_architecture_has_a_configuration() {
 }
 
 #[test]
+fn the_protocol_of_monais_bundle_is_that_of_its_own_configuration() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/protocols/monai-brats2018.toml");
+    let checked = config::load(Some(&file), &[]).map_err(|error| error.to_string()).unwrap();
+    // `configs/train.json` of the model zoo's `brats_mri_segmentation`.
+    let model = checked.blueprint.settings();
+    assert_eq!(model["base_width"], 16);
+    assert_eq!(model["encoder_units"], serde_json::json!([1, 2, 2, 4]));
+    assert_eq!((&model["dropout"], &model["vae"]), (&0.2.into(), &false.into()));
+    let run = &checked.run;
+    assert_eq!((run.crop.patch, run.crop.foreground_share), (Dims([144, 224, 224]), 0.0));
+    assert_eq!((run.train.epochs, run.train.learning_rate), (300, 1e-4));
+    assert_eq!((run.loader.batch, run.train.validation.every_epochs), (1, 1));
+    assert!(run.data.split.is_some() && run.augment.rotation.probability == 0.0);
+}
+
+#[test]
 fn the_papers_configurations_hold_what_the_paper_lists_and_nothing_else() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/paper");
     let defaults = AugmentConfig::default();

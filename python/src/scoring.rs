@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use gliaflow::eval::{ByRegion, Hd95, PostProcess, score_case};
+use gliaflow::eval::{ByRegion, Hd95, LesionRules, PostProcess, score_case};
 use gliaflow::run::tools::score::ScoreRequest;
 use gliaflow::volume::{CaseId, Dims, LabelScheme, label};
 use pyo3::buffer::PyBuffer;
