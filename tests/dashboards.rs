@@ -8,6 +8,7 @@ use gliaflow::telemetry::catalog::CATALOGUE;
 use serde_json::Value;
 
 mod alerts;
+mod announced;
 mod colours;
 mod drill;
 mod expression;

@@ -39,6 +39,7 @@ function filled(expression, run) {
     .replaceAll("$__range", `${options.seconds}s`)
     .replaceAll("$smooth", "1m")
     .replaceAll("$job", "gliaflow")
+    .replaceAll("$study", ".*")
     .replaceAll("$instance", ".+")
     .replaceAll("$run", run);
 }

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = embedded![
     "grafana/provisioning/dashboards/gliaflow.yaml",
     "grafana/provisioning/datasources/prometheus.yaml",
     "prometheus/prometheus.yml",
+    "prometheus/announced.yml",
     "prometheus/alerts.yml",
     "prometheus/alerts_test.yml",
 ];

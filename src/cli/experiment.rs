@@ -71,7 +71,8 @@ impl Experiment {
         let training = train::TOPOLOGIES.concat();
         let topologies: [&[&str]; 3] = [&phantoms::ACTORS, &training, &whole_case::CACHE_ACTORS];
         let splits = [Split::Train, Split::Validation, Split::Test, Split::Unlabelled];
-        let live = ActiveSession::start(&self.long, &experiment.text.name, console)?
+        let name = &experiment.text.name;
+        let live = ActiveSession::start_for_study(&self.long, name, name, console)?
             .register_metrics(&topologies, &splits);
         let outcome =
             live.run_network_verb(|session| run_experiment(&experiment, &out, session))?;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "train")]
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::run::{Failure, LifecycleRuntime, Session};
 #[cfg(feature = "train")]
 use crate::telemetry::catalog::RunState;
 use crate::telemetry::gpu::{self, Nvml};
-use crate::telemetry::{Exporter, MetricsAddress, catalog, health};
+use crate::telemetry::{Announcement, Exporter, MetricsAddress, catalog, health};
 use crate::volume::Split;
 
 /// Time that a second Ctrl-C waits for threads before the process ends without them.
@@ -43,12 +44,18 @@ pub(super) struct SessionOptions {
     /// Keep /metrics up for so many seconds after the end, for a last scrape.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     metrics_linger: u64,
+
+    /// Folder in which Prometheus finds the address of /metrics while the run goes on (file_sd); one for all
+    /// machines that share a disk.
+    #[arg(long, value_name = "DIR")]
+    announce: Option<PathBuf>,
 }
 
 /// A session under way; dropping it ends its threads.
 pub(super) struct ActiveSession {
     session: Session,
     exporter: Exporter,
+    announcement: Option<Announcement>,
     linger: Duration,
     signals: Arc<SignalCounter>,
     _runtime: LifecycleRuntime,
@@ -65,10 +72,31 @@ impl ActiveSession {
         Self::start(options, &choose_run_label(folder, options.metrics_addr), console)
     }
 
-    /// Starts the runtime, the signal handlers and the endpoint; `run` labels the metrics.
+    /// Starts a session for a step, or all steps, of the study of that name.
+    #[cfg(feature = "train")]
+    pub(super) fn start_for_study(
+        options: &SessionOptions,
+        run: &str,
+        study: &str,
+        console: &Console,
+    ) -> Result<Self, Fault> {
+        Self::start_announced(options, run, Some(study), console)
+    }
+
+    /// Starts a session; `run` labels the metrics.
     pub(super) fn start(
         options: &SessionOptions,
         run: &str,
+        console: &Console,
+    ) -> Result<Self, Fault> {
+        Self::start_announced(options, run, None, console)
+    }
+
+    /// Starts the runtime, the signal handlers and the endpoint, and has Prometheus know of it.
+    fn start_announced(
+        options: &SessionOptions,
+        run: &str,
+        study: Option<&str>,
         console: &Console,
     ) -> Result<Self, Fault> {
         let exporter = Exporter::start(options.metrics_addr, &options.metrics_host, run);
@@ -93,8 +121,12 @@ impl ActiveSession {
         let event_observer = None;
         let session =
             Session { runtime, stop, progress, board, endpoint, shown_run, event_observer };
+        let announcement = options
+            .announce
+            .as_ref()
+            .and_then(|folder| Announcement::start(folder, exporter.endpoint(), run, study));
         let linger = Duration::from_secs(options.metrics_linger);
-        Ok(Self { session, exporter, linger, signals, _runtime: lifecycle })
+        Ok(Self { session, exporter, announcement, linger, signals, _runtime: lifecycle })
     }
 
     /// Registers the metrics of these topologies and splits at 0, before they run.
@@ -111,7 +143,7 @@ impl ActiveSession {
         work: impl FnOnce(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let outcome = work(&self.session);
-        let Self { exporter, linger, signals, .. } = self;
+        let Self { exporter, announcement, linger, signals, .. } = self;
         if let Err(failure) = &outcome
             && !matches!(failure, Failure::Stopped(_) | Failure::Aborted)
         {
@@ -125,6 +157,7 @@ impl ActiveSession {
             _ if linger.is_zero() || received > 0 => {}
             _ => exporter.linger(linger, interrupted),
         }
+        drop(announcement);
         outcome
     }
 

@@ -1,6 +1,7 @@
 //! Floor 1: metric names and clocks, and what libraries log. Knows what a metric is called, not what it
 //! means for a run.
 
+mod announcement;
 pub mod backend_log;
 pub mod catalog;
 mod connections;
@@ -18,7 +19,9 @@ mod recorder;
 mod routes;
 mod scrapes;
 mod shown_run;
+mod target_file;
 
+pub use announcement::Announcement;
 pub use connections::MAX_CONNECTIONS;
 pub use endpoint::{Endpoint, INSTANCE_HEADER};
 pub use exporter::{DescribeTopology, Exporter, InvalidMetricsAddress, MetricsAddress};

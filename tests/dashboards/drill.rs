@@ -56,6 +56,7 @@ fn the_dashboards_and_the_run_name_whoever_is_slow() {
             let started = Instant::now();
             let expression = verdict(board)
                 .replace("$job", "gliaflow")
+                .replace("$study", ".*")
                 .replace("$instance", ".+")
                 .replace("$run", name);
             loop {

@@ -15,6 +15,9 @@ use super::panels::Window;
 /// Labels that every series has besides its metric's own.
 pub(crate) const EVERYWHERE: [&str; 3] = ["job", "instance", "run"];
 
+/// Labels that whoever looks at a dashboard chooses by.
+const CHOSEN: [&str; 4] = ["job", "study", "instance", "run"];
+
 /// Metrics that Prometheus adds by itself.
 const PROMETHEUS_OWN: [&str; 1] = ["up"];
 
@@ -113,7 +116,7 @@ fn fault(Mention { selector, within }: &Mention<'_>) -> Result<(), String> {
     for Matcher { op, name: label, value } in &selector.matchers.matchers {
         let is_bucket = label == "le" && name.ends_with("_bucket");
         let known = metric.labels.contains(&label.as_str());
-        if !known && !is_bucket && !EVERYWHERE.contains(&label.as_str()) {
+        if !known && !is_bucket && !CHOSEN.contains(&label.as_str()) {
             return Err(format!("`{name}` has no label `{label}`"));
         }
         let values = values_of(label);
@@ -146,7 +149,7 @@ pub(crate) fn faults_on_a_dashboard(expr: &Expr, window: Window) -> Vec<String> 
     let mut found = faults(expr);
     for Mention { selector, within } in mentions(expr) {
         let name = selector.name.as_deref().unwrap_or_default();
-        for label in EVERYWHERE {
+        for label in CHOSEN {
             if !follows(selector, label) {
                 found.push(format!("`{name}` does not say {label}=~\"${label}\""));
             }

@@ -31,7 +31,10 @@ const UNITS: [&str; 13] = [
 const ASKING: [&str; 6] = ["timeseries", "stat", "gauge", "barchart", "xychart", "table"];
 
 /// Variables, in the order in which each depends on those before it.
-const VARIABLES: [&str; 4] = ["datasource", "job", "instance", "run"];
+const VARIABLES: [&str; 5] = ["datasource", "job", "study", "instance", "run"];
+
+/// The variable of a label that not every run has.
+const STUDY: &str = "study";
 
 /// The variable that a dashboard with losses has besides.
 const SMOOTHING: &str = "smooth";
@@ -97,7 +100,8 @@ fn variables(dashboard: &Value) -> Vec<String> {
         let name = string(variable, "name");
         let mut wanted = vec![("type", json!("query")), ("refresh", json!(2))];
         wanted.extend([("multi", json!(true)), ("includeAll", json!(true))]);
-        wanted.push(("allValue", json!(".+")));
+        // Only what a study announces has the label, and the others are not to be left out.
+        wanted.push(("allValue", json!(if name == STUDY { ".*" } else { ".+" })));
         if name == SMOOTHING {
             wanted = vec![("type", json!("interval"))];
         } else if name == "datasource" {

@@ -78,7 +78,8 @@ impl Question {
 
 /// Puts what a user would choose into the variables of a dashboard.
 pub(crate) fn choose(expression: &str, run: &str) -> String {
-    expression.replace("$job", "gliaflow").replace("$instance", ".+").replace("$run", run)
+    let expression = expression.replace("$job", "gliaflow").replace("$study", ".*");
+    expression.replace("$instance", ".+").replace("$run", run)
 }
 
 /// Everything that a dashboard asks.
@@ -89,6 +90,8 @@ fn questions(name: &str, board: &Value) -> Vec<Question> {
         let expected = match label.as_str() {
             "job" => "gliaflow",
             "run" => DEMO,
+            // Of runs that are steps of a study: `announced` has one.
+            "study" => continue,
             _ => "",
         };
         let kind = Kind::Variable { selector: choose(&selector, DEMO), label, expected };
@@ -114,7 +117,7 @@ fn questions(name: &str, board: &Value) -> Vec<Question> {
 
 /// A run under way.
 pub(crate) struct Run {
-    process: Mortal,
+    pub(crate) process: Mortal,
     log: PathBuf,
     pub(crate) address: SocketAddr,
 }
@@ -303,7 +306,8 @@ fn a_run_without_a_gpu_is_asked_everything_but_the_gpus_panels() {
     for question in others {
         let (Kind::Instant(text) | Kind::Range(text)) = &question.kind else { continue };
         assert!(!text.contains("gpu_"), "{text}");
-        let unknown = ["$job", "$instance", "$run\""].iter().find(|name| text.contains(**name));
+        let unknown =
+            ["$job", "$study", "$instance", "$run\""].iter().find(|name| text.contains(**name));
         assert_eq!(unknown, None, "a variable is left: {text}");
     }
 }

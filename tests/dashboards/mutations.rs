@@ -46,8 +46,9 @@ fn variables_and_annotations_are_checked() {
     };
     assert_refused(|board| list(board, 0, "query", json!("loki")), "datasource: query is not");
     assert_refused(|board| list(board, 1, "allValue", json!(".*")), "job: allValue is not");
-    assert_refused(|board| list(board, 3, "refresh", json!(1)), "run: refresh is not");
-    assert_refused(|board| list(board, 3, "multi", json!(false)), "run: multi is not");
+    assert_refused(|board| list(board, 2, "allValue", json!(".+")), "study: allValue is not");
+    assert_refused(|board| list(board, 4, "refresh", json!(1)), "run: refresh is not");
+    assert_refused(|board| list(board, 4, "multi", json!(false)), "run: multi is not");
     assert_refused(|board| list(board, 2, "name", json!("node")), "the variables are");
     assert_refused(|board| list(board, 2, "datasource", json!("x")), "not from ${datasource}");
     let query = |board: &mut Value, place: usize, text: &str| {
@@ -61,9 +62,9 @@ fn variables_and_annotations_are_checked() {
         board["templating"]["list"].as_array_mut().unwrap().pop();
     };
     assert_refused(unsmoothed, "the variable smooth is there: false");
-    assert_refused(|board| list(board, 4, "type", json!("query")), "smooth: type is not");
+    assert_refused(|board| list(board, 5, "type", json!("query")), "smooth: type is not");
     let loose = "label_values(train_step{job=~\"$job\"}, run)";
-    assert_refused(|board| query(board, 3, loose), "run: does not follow $instance");
+    assert_refused(|board| query(board, 4, loose), "run: does not follow $instance");
     let annotation = |board: &mut Value, field: &str, value: &str| {
         board["annotations"]["list"][1][field] = json!(value);
     };
@@ -121,7 +122,7 @@ fn units_legends_and_thresholds_are_checked() {
 
 #[test]
 fn expressions_are_checked() {
-    let chosen = "job=~\"$job\", instance=~\"$instance\", run=~\"$run\"";
+    let chosen = "job=~\"$job\", study=~\"$study\", instance=~\"$instance\", run=~\"$run\"";
     let query = |text: &str| text.replace("{}", &format!("{{{chosen}}}"));
     assert_query_refused("sum by (run) (train_loss", "is no PromQL");
     assert_query_refused(&query("train_los{}"), "`train_los` is not in the catalogue");

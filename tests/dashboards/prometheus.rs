@@ -49,6 +49,12 @@ impl Prometheus {
         Self::serve(folder, &config, "data")
     }
 
+    /// Starts one that scrapes what is announced in `folder`/targets, with the shipped files.
+    pub(crate) fn of_announced(folder: &Path) -> Self {
+        std::fs::write(folder.join("alerts.yml"), text("prometheus/alerts.yml")).unwrap();
+        Self::serve(folder, &text("prometheus/announced.yml"), "data")
+    }
+
     /// One that scrapes nothing and answers from the blocks in a folder of `folder`.
     pub(crate) fn of_blocks(folder: &Path, blocks: &str) -> Self {
         Self::serve(folder, "global: {}\n", blocks)

@@ -16,6 +16,25 @@ fn prometheus_scrapes_where_a_run_listens() {
 }
 
 #[test]
+fn a_prometheus_of_announced_runs_differs_in_where_it_looks_for_them_alone() {
+    let [fixed, announced] = ["prometheus.yml", "announced.yml"]
+        .map(|name| yaml::parse(&text(&format!("prometheus/{name}"))));
+    for field in ["global", "rule_files"] {
+        assert_eq!(fixed[field], announced[field], "{field}");
+    }
+    let job = &announced["scrape_configs"][0];
+    assert_eq!(job["job_name"], fixed["scrape_configs"][0]["job_name"]);
+    assert_eq!(job["honor_labels"], true, "a step of a study renames its run");
+    assert!(job["static_configs"].is_null(), "a run would be counted twice");
+    let files = string_list(&job["file_sd_configs"][0]["files"]);
+    assert_eq!(files, ["targets/*.json"], "an announcement's name ends so");
+}
+
+fn string_list(value: &serde_json::Value) -> Vec<&str> {
+    list(value).iter().filter_map(|one| one.as_str()).collect()
+}
+
+#[test]
 fn grafana_knows_how_often_prometheus_scrapes() {
     let config = yaml::parse(&text("prometheus/prometheus.yml"));
     let sources = yaml::parse(&text("grafana/provisioning/datasources/prometheus.yaml"));

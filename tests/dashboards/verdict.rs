@@ -80,7 +80,8 @@ fn the_verdict_names_the_trainer_the_stage_or_nobody() {
     series.extend(run("idle", 0.0, 0.0, &[("augment", [0.0; 3]), ("collate", [0.0; 3])]));
     let window = Window { rate_interval: 4 * INTERVAL, range: ASKED_AT };
     let expression = verdict("loader").replace("$job", "gliaflow").replace("$instance", "a");
-    let expression = window.fill(&expression.replace("$run", ".+"));
+    let expression = expression.replace("$study", ".*").replace("$run", ".+");
+    let expression = window.fill(&expression);
     let expected = |run: &str, holds: &str| json!({ "labels": format!("{{run=\"{run}\", holds=\"{holds}\"}}"), "value": 1 });
     let samples =
         [expected("even", "none"), expected("slow-stage", "crop"), expected("stopped", "trainer")];
