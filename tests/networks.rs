@@ -127,8 +127,8 @@ fn the_protocol_of_monais_bundle_is_that_of_its_own_configuration() {
     // `configs/train.json` of the model zoo's `brats_mri_segmentation`.
     let model = checked.blueprint.settings();
     assert_eq!(model["base_width"], 16);
-    assert_eq!(model["encoder_units"], serde_json::json!([1, 2, 2, 4]));
-    assert_eq!((&model["dropout"], &model["vae"]), (&0.2.into(), &false.into()));
+    assert_eq!(model["encoder_units"], json!([1, 2, 2, 4]));
+    assert_eq!((&model["dropout"], &model["vae"]), (&json!(0.2), &json!(false)));
     let run = &checked.run;
     assert_eq!((run.crop.patch, run.crop.foreground_share), (Dims([144, 224, 224]), 0.0));
     assert_eq!((run.train.epochs, run.train.learning_rate), (300, 1e-4));

@@ -137,8 +137,8 @@ fn assign_greatest(weights: &[Vec<f64>]) -> Vec<Option<usize>> {
             }
             let Some(column) = nearest else { unreachable!("there is a column for each row") };
             row_potentials[first] += least;
-            for other in 0..width {
-                match is_done[other] {
+            for (other, is_behind) in is_done.iter().enumerate() {
+                match *is_behind {
                     true => {
                         column_potentials[other] -= least;
                         if let Some(owner) = row_of[other] {
