@@ -17,10 +17,13 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 25] = [
+const SHOWN: [&str; 28] = [
     "augment.noise.even_in_deviation=true",
     "augment.scaling.even_in_coordinates=true",
     "augment.filters.blur.probability=0.2",
+    "augment.mixing.share=0.2",
+    "data.synthetic={ folder = \"generated\", share = 0.1 }",
+    "train.pause_after=1",
     "train.tensorboard=true",
     "train.validation.loss_patches=1",
     "augment.modality_dropout.probability=0.1",
@@ -297,8 +300,9 @@ fn fingerprints_are_those_of_the_runs_before_the_schema() {
 #[test]
 fn settings_that_do_not_decide_leave_the_fingerprint_alone_and_all_others_change_it() {
     let print = |set: &[String]| load(None, set).unwrap().fingerprint();
-    // What a filter does decides nothing where none is ever drawn.
+    // What a filter or mixing does decides nothing where none is ever drawn.
     let filtered = ["augment.filters.blur.probability=0.2".to_string()];
+    let mixed = ["augment.mixing.share=0.2".to_string()];
     let schema = run_schema();
     let mut tried = 0;
     for setting in list_settings(&schema) {
@@ -316,8 +320,12 @@ fn settings_that_do_not_decide_leave_the_fingerprint_alone_and_all_others_change
         {
             continue;
         }
-        let is_filter = setting.path.starts_with("augment.filters.");
-        let around: &[String] = if is_filter { &filtered } else { &[] };
+        let is_below = |section: &str| setting.path.starts_with(section);
+        let around: &[String] = match () {
+            () if is_below("augment.filters.") => &filtered,
+            () if is_below("augment.mixing.") => &mixed,
+            () => &[],
+        };
         let changed = [around, &assignments(&setting, &other)].concat();
         let same = print(&changed) == print(around);
         assert_eq!(same, !setting.decides, "{} = {other}", setting.path);

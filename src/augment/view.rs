@@ -112,7 +112,8 @@ impl<'a> CaseView<'a> {
         'a: 'b,
     {
         assert_eq!(images.len(), dims.voxel_count(), "one raw voxel per place");
-        CaseView { images, truth: TargetVoxels::Absent, dims, ..*self }
+        let labelled = Box3 { start: [0; 3], dims };
+        CaseView { images, truth: TargetVoxels::Absent, labelled, dims, ..*self }
     }
 
     /// View of a case file with its own labels.

@@ -44,7 +44,7 @@ impl Temperature {
     /// 0 stays 0: there a prediction is masked, and no network was asked. A probability that rounds to 1 counts
     /// as the largest that does not, so that no target is surer than the teacher can have been.
     pub fn soften_probability(self, p: f32) -> f32 {
-        if self.is_one() {
+        if self.is_one() || p.is_nan() {
             return p;
         }
         let below_one = f64::from(p).min(MOST_CERTAIN);

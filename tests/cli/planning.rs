@@ -198,8 +198,7 @@ fn the_papers_protocol_can_be_planned_within_one_year() {
 
 #[test]
 fn a_plan_takes_measured_steps_into_account() {
-    let desk = Desk::new();
-    std::fs::write(desk.path("study.toml"), STUDY).unwrap();
+    let desk = desk_with_cases(16);
     let measure = "bench-step --model unet --device cpu --patch 16 --batch 2 --steps 1 --warmup 0 \
         --set model.settings={base_width=2,levels=2} --json";
     let measured = desk.run(measure).ok().stdout;

@@ -75,7 +75,7 @@ fn a_mixed_sample_is_replayed_with_its_donor() {
     let desk = Desk::with_cohort(5);
     let mixed = "--set augment.mixing.share=1.0";
     desk.run(&format!("{TRAIN} {TINY} {mixed} --run run")).ok();
-    let line = "replay --run run --epoch 0 --index 0 --count 3 --out again --json";
+    let line = "replay --run run --epoch 0 --index 0 --count 8 --out again --json";
     let replayed = desk.run(line).ok().json();
     let text = replayed.to_string();
     assert!(text.contains("\"mixing\":{\"donor\":\"BraTS20_Training_"), "{text}");

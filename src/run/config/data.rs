@@ -166,6 +166,7 @@ pub struct DataConfig {
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
     /// Folder of the cases, in a layout that docs/datasets.md names, each with labels.
+    #[serde(default)]
     #[schemars(extend("x-decides" = false))]
     pub folder: PathBuf,
     /// Share of samples from synthetic cases, above 0 and below 1; there is no default.
@@ -174,12 +175,16 @@ pub struct SyntheticConfig {
 }
 
 impl DataConfig {
-    /// Checks that pseudo-labelled and synthetic cases leave samples for the others.
+    /// Checks that synthetic cases have a folder, and with pseudo-labelled ones leave samples for the others.
     ///
     /// # Errors
-    /// If their shares come to 1 or more.
+    /// If there is no folder, or the shares come to 1 or more.
     pub fn check_sample_shares(&self) -> Result<(), ConfigError> {
-        let Some(SyntheticConfig { share, .. }) = &self.synthetic else { return Ok(()) };
+        let Some(SyntheticConfig { folder, share }) = &self.synthetic else { return Ok(()) };
+        if folder.as_os_str().is_empty() {
+            let (problem, way_out) = ("no folder", "name the folder of the synthetic cases");
+            return Err(ConfigError::new("synthetic.folder", "\"\"", problem, way_out));
+        }
         let pseudo = self.pseudo.as_ref().and_then(|pseudo| pseudo.share).unwrap_or(0.0);
         if share + pseudo < 1.0 {
             return Ok(());
