@@ -62,23 +62,23 @@ check-cuda:
 
 # The program with CUDA, for its kernels' sake alone: what the CPU computes in it is not optimised.
 cuda-build:
-    CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo build --features cuda --target-dir "${CARGO_TARGET_DIR:-target}/cuda" --config 'profile.dev.package."*".opt-level=0'
+    cargo build --features cuda --profile cuda-kernels
 
 # Every kernel that the three networks ask for, compiled by NVRTC and ptxas without a card: own ones for four
 # architectures, then CubeCL's candidates for sm_90, the first time for long; calls to the driver checked and counted
 # (tests/cuda/compile.py). `--short`: small networks.
 cuda-compile *ARGS: cuda-build
-    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
-    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --kernels cubecl {{ARGS}}
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" {{ARGS}}
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --kernels cubecl {{ARGS}}
 
 # Seconds to the first step with the real NVRTC on a driver that computes nothing: without kept kernels and with.
 cuda-start-up *ARGS: cuda-build
-    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --start-up {{ARGS}}
+    python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --start-up {{ARGS}}
 
 # Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
 cuda-run *ARGS: cuda-build
-    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" {{ARGS}}
-    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda/debug/gliaflow" --kernels auto {{ARGS}}
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" {{ARGS}}
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --kernels auto {{ARGS}}
 
 # The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
 test-cuda-instruments:
