@@ -17,13 +17,14 @@ use list::{Setting, list_settings};
 use page::settings_markdown;
 
 /// Assignments that between them show every setting.
-const SHOWN: [&str; 28] = [
+const SHOWN: [&str; 29] = [
     "augment.noise.even_in_deviation=true",
     "augment.scaling.even_in_coordinates=true",
     "augment.filters.blur.probability=0.2",
     "augment.mixing.share=0.2",
     "data.synthetic={ folder = \"generated\", share = 0.1 }",
     "train.pause_after=1",
+    "data={ shares = {}, pseudo = { targets = \"soft\", temperature = 2, teacher = \"0123456789abcdef0123456789abcdef\" } }",
     "train.tensorboard=true",
     "train.validation.loss_patches=1",
     "augment.modality_dropout.probability=0.1",
@@ -316,8 +317,9 @@ fn settings_that_do_not_decide_leave_the_fingerprint_alone_and_all_others_change
             _ => continue,
         };
         let other = if other == "0.0" { "0.25".into() } else { other };
-        if !setting.choice.is_empty() || setting.path == "schema" || setting.path == "loader.cached"
-        {
+        // A temperature is a teacher's, which no default run has.
+        let other_tests = ["schema", "loader.cached", "data.pseudo.temperature"];
+        if !setting.choice.is_empty() || other_tests.contains(&setting.path.as_str()) {
             continue;
         }
         let is_below = |section: &str| setting.path.starts_with(section);

@@ -30,6 +30,6 @@ pub(super) fn write_object(url: &ObjectUrl, _: Vec<u8>) -> Result<(), CaseError>
 
 fn left_out(url: &ObjectUrl) -> CaseError {
     let problem = "this gliaflow was built without object storage";
-    let remedy = "build it with --features object-store, or copy the files to a folder";
+    let remedy = "build it with `cargo build --release --features object-store`, or copy the files to a folder";
     CaseError::new(Reason::Io, url, problem, remedy)
 }

@@ -78,7 +78,8 @@ fn a_mixed_patch_is_the_patch_of_the_case_that_the_definition_mixes() {
     let pair = Pair::of_phantoms([0, 1]);
     let [receiver, donor] = &pair.references;
     let mut changed = BTreeSet::new();
-    for shift in [-0.5, -0.31, 0.0, 0.4, 1.0] {
+    // None where a distance is the border itself, which single precision may put on either side.
+    for shift in [-0.5, -0.31, 0.0, 0.41, 1.0] {
         let mixed = receiver.mixed_with(donor, f64::from(shift));
         changed.insert(mixed.other_labels(receiver));
         for corner in [[0, 0, 0], [-4, 3, 2], [5, -3, 6], [2, 8, -7]] {
