@@ -7,8 +7,8 @@ pub use crate::augment::scaling::Scaling;
 pub use crate::augment::shift::Shift;
 pub use crate::augment::{
     AugmentConfig, AugmentProfile, Background, ContrastInRange, DrawnFilters, DrawnGamma,
-    DrawnNoise, DrawnOwnFilter, DrawnParams, FilterBuffers, FilterConfig, FilterEntry, Gamma,
-    GammaOfPatch, GaussianBlur, GaussianNoise, LowResolution, ModalityDropout,
+    DrawnMixing, DrawnNoise, DrawnOwnFilter, DrawnParams, FilterBuffers, FilterConfig, FilterEntry,
+    Gamma, GammaOfPatch, GaussianBlur, GaussianNoise, LowResolution, MixingConfig, ModalityDropout,
     MultiplicativeBrightness, OwnFilter, PatchFilter, RenderedPatch, list_patch_filters,
     register_patch_filter,
 };

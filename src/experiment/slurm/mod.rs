@@ -2,9 +2,9 @@
 //! runs where and when is Slurm's to know, and is asked of it; what is done stands in the study's folder,
 //! on a disk that all nodes see.
 //!
-//! [`settings`] is the section of the study's file, [`job_array`] groups steps into arrays, [`job_script`]
+//! [`settings`] is the section of the study's file, [`job_array`] groups steps into arrays, `job_script`
 //! writes what a job runs, [`queue`] asks for the jobs that are there, [`submission`] brings them together.
-//! Slurm is spoken to by its own commands alone ([`command`]).
+//! Slurm is spoken to by its own commands alone (`command`).
 
 mod command;
 pub mod job_array;
