@@ -162,7 +162,7 @@ impl RegistryEntry for FilterEntry {
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Intensities at half their contrast.
-/// #[derive(Default, Serialize, Deserialize, JsonSchema)]
+/// #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 /// struct HalfContrast {}
 ///
 /// impl PatchFilter for HalfContrast {
