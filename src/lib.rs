@@ -60,6 +60,7 @@
 //! | floor | room | idea |
 //! |---|---|---|
 //! | 0 | `base` | errors, keyed randomness, fingerprints, files, threads |
+//! | 1 | `storage` | where files of datasets lie: folders, and prefixes of object storage |
 //! | 1 | `telemetry` | metric names, clocks, the endpoint |
 //! | 1 | `volume` | the field's vocabulary: grids, modalities, regions, cases |
 //! | 2 | `actor` | concurrency: stages, mailboxes, tickets, topologies |
