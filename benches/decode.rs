@@ -14,11 +14,11 @@ use std::hint::black_box;
 use std::path::Path;
 
 use divan::Bencher;
-use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{CaseFiles, CaseReader, discover_cases};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::Case;
+use gliaflow::internals::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::internals::brats::{CaseFiles, CaseReader, discover_cases};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::internals::volume::Case;
 
 /// Cases per figure of CPU time.
 const CASES: u64 = 10;

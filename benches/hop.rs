@@ -6,8 +6,10 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use gliaflow::actor::{Describe, Limits, Outcome, Sink, Source, Stage, StopLatch, Topology};
-use gliaflow::base::CaseError;
+use gliaflow::internals::actor::{
+    Describe, Limits, Outcome, Sink, Source, Stage, StopLatch, Topology,
+};
+use gliaflow::internals::base::CaseError;
 use tokio::runtime::{Builder, Handle};
 
 const ITEMS: u64 = 1000;

@@ -12,14 +12,14 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 
 use divan::Bencher;
-use gliaflow::augment::{
+use gliaflow::internals::augment::{
     AugmentConfig, Background, CaseView, Kernel, PatchImages, RenderPlan, Window,
 };
-use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
-use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::{Case, Dims, LabelScheme, Modality, RunChannels, Voxels};
+use gliaflow::internals::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use gliaflow::internals::brats::phantom::{PhantomConfig, generate_phantom};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{CaseContents, PreprocessConfig, prepare_in_buffers};
+use gliaflow::internals::volume::{Case, Dims, LabelScheme, Modality, RunChannels, Voxels};
 use half::f16;
 
 const PATCH: Dims = Dims::cube(128);

@@ -7,12 +7,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gliaflow::augment::AugmentConfig;
-use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
-use gliaflow::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
-use gliaflow::run::{LifecycleRuntime, Session};
+use gliaflow::internals::augment::AugmentConfig;
+use gliaflow::internals::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::internals::cache::PreprocessConfig;
+use gliaflow::internals::pipeline::{CropConfig, LoaderConfig, LoaderWorkers, WorkerPlan};
+use gliaflow::internals::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
+use gliaflow::internals::run::{LifecycleRuntime, Session};
 
 const CASES: u64 = 4;
 

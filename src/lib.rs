@@ -53,9 +53,9 @@
 //! (`docs/adr/006`).
 //!
 //! The public surface is [`prelude`] and [`embed`]; `tests/public_surface.txt` is its list, and a change of it is a change of
-//! the version. The other modules are the crate's own rooms: they can be named, because the command, the tests and the
-//! benchmarks do, but are hidden here and change without notice. They stand on floors; a module imports only
-//! from lower ones, and `tests/architecture.rs` keeps it so.
+//! the version. The other modules are the crate's own rooms: private, but for what the command, the tests, the benchmarks and the
+//! Python package use of them, which has one door that is hidden here (`src/internals.rs`) and changes without notice. They
+//! stand on floors; a module imports only from lower ones, and `tests/architecture.rs` keeps it so.
 //!
 //! | floor | room | idea |
 //! |---|---|---|
@@ -82,52 +82,38 @@
 //! | 12 | `cli` | subcommands |
 
 #![cfg_attr(
+    not(feature = "train"),
+    allow(dead_code, unused_imports, reason = "the trainer and its commands use them")
+)]
+#![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")
 )]
 
-#[doc(hidden)]
-pub mod actor;
-#[doc(hidden)]
-pub mod augment;
-#[doc(hidden)]
-pub mod base;
-#[doc(hidden)]
-pub mod brats;
-#[doc(hidden)]
-pub mod buffers;
-#[doc(hidden)]
-pub mod cache;
-#[doc(hidden)]
-pub mod cli;
+mod actor;
+mod augment;
+mod base;
+mod brats;
+mod buffers;
+mod cache;
+mod cli;
 pub mod embed;
-#[doc(hidden)]
-pub mod eval;
+mod eval;
 #[cfg(feature = "train")]
+mod experiment;
 #[doc(hidden)]
-pub mod experiment;
+pub mod internals;
 #[cfg(feature = "train")]
-#[doc(hidden)]
-pub mod nets;
-#[doc(hidden)]
-pub mod pipeline;
+mod nets;
+mod pipeline;
 pub mod prelude;
-#[doc(hidden)]
-pub mod quality;
-#[doc(hidden)]
-pub mod report;
-#[doc(hidden)]
-pub mod resampling;
-#[doc(hidden)]
-pub mod run;
-#[doc(hidden)]
-pub mod run_folder;
-#[doc(hidden)]
-pub mod storage;
-#[doc(hidden)]
-pub mod telemetry;
+mod quality;
+mod report;
+mod resampling;
+mod run;
+mod run_folder;
+mod storage;
+mod telemetry;
 #[cfg(feature = "train")]
-#[doc(hidden)]
-pub mod train;
-#[doc(hidden)]
-pub mod volume;
+mod train;
+mod volume;

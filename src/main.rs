@@ -1,5 +1,5 @@
 //! The `gliaflow` binary: everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    gliaflow::cli::main()
+    gliaflow::internals::cli::main()
 }

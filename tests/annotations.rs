@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gliaflow::base::{Fingerprint, Reason};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{
+use gliaflow::internals::base::{Fingerprint, Reason};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
     Annotation, AnnotationVoxels, AnnotationVoxelsView, CaseStore, ExpectedSource,
     MappedAnnotation, MappedCase, PreprocessConfig, SplitLabels, index_foreground,
     prepare_in_buffers,
 };
-use gliaflow::volume::{
+use gliaflow::internals::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Region, RegionProbabilities, RegionSet, RunChannels,
     SourceGrid, Targets, Temperature, Voxels,
 };

@@ -1,12 +1,12 @@
 //! The kernels against the f64 reference, against each other, and against what needs no reference.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::augment::{
+use gliaflow::internals::augment::{
     AugmentConfig, Background, CaseView, DrawnGamma, DrawnNoise, DrawnParams,
     IntensityNormalisation, Kernel, PatchImages, RenderPlan, Window,
 };
-use gliaflow::base::SampleKey;
-use gliaflow::volume::{Dims, Modality};
+use gliaflow::internals::base::SampleKey;
+use gliaflow::internals::volume::{Dims, Modality};
 use half::f16;
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 //! of from the kernel. One voxel at a time, one modality at a time.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::augment::{Background, CaseView, DrawnParams, Window};
+use gliaflow::internals::augment::{Background, CaseView, DrawnParams, Window};
 
 /// Closer to the middle between two voxels than this, either label is right.
 const TIE: f64 = 1e-9;

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use gliaflow::actor::{Observer, StopLatch, Topology};
+use gliaflow::internals::actor::{Observer, StopLatch, Topology};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Open, limits, runtime, until};

@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::{
+use gliaflow::internals::actor::{
     Observation, StopLatch, Topology, TopologySnapshot, WorkerBalancer, WorkerChange, keep_balanced,
 };
-use gliaflow::base::{Domain, KeyedRng, SampleKey};
+use gliaflow::internals::base::{Domain, KeyedRng, SampleKey};
 use proptest::prelude::*;
 
 use crate::deadline::{LIMIT, within};

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::base::Reason;
-use gliaflow::cache::{
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::cache::{
     CaseContents, CaseOrigin, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, Verify,
 };
-use gliaflow::volume::{Modality, Region};
+use gliaflow::internals::volume::{Modality, Region};
 use proptest::prelude::*;
 
 use self::golden::{assert_holds, golden, golden_v1};

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use gliaflow::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{
+use gliaflow::internals::base::{CaseError, Domain, Fingerprint, KeyedRng, Reason, SampleKey};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
     CaseContents, CaseOrigin, CaseStore, ExpectedSource, Foreground, MappedCase, PreprocessConfig,
     SourceFile, SourceFiles, SourceState, Verify, prepare_in_buffers,
 };
-use gliaflow::volume::{
+use gliaflow::internals::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid, Voxels,
 };
 

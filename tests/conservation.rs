@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::{
+use gliaflow::internals::actor::{
     Limits, SkipBudget, SkippedItem, Stage, StopLatch, TicketCounts, Topology, WorkerScaler,
 };
-use gliaflow::base::{CaseError, Domain, KeyedRng, Reason, SampleKey};
+use gliaflow::internals::base::{CaseError, Domain, KeyedRng, Reason, SampleKey};
 use proptest::prelude::*;
 
 use crate::deadline::{LIMIT, within};

@@ -3,8 +3,8 @@
 //! `just cubecl` runs it twice, with operations fused and not. Needs the packages
 //! mesa-vulkan-drivers and libvulkan1.
 
-use gliaflow::run::device::{DeviceChoice, choose_device};
-use gliaflow::run::tools::device_check::{NetworkSize, compare_with_cpu};
+use gliaflow::internals::run::device::{DeviceChoice, choose_device};
+use gliaflow::internals::run::tools::device_check::{NetworkSize, compare_with_cpu};
 
 #[test]
 fn every_operation_and_network_computes_on_an_adapter_what_it_does_on_the_cpu() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use gliaflow::telemetry::catalog::CATALOGUE;
+use gliaflow::internals::telemetry::catalog::CATALOGUE;
 use serde_json::Value;
 
 mod alerts;

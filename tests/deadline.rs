@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::{Observer, RunningTopology};
+use gliaflow::internals::actor::{Observer, RunningTopology};
 
 /// Long enough for a loaded two-core machine; a sound test needs a fraction of it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

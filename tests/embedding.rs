@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "tests may use the file system as it is")]
 
-use gliaflow::augment::OwnFilter;
+use gliaflow::internals::augment::OwnFilter;
 use gliaflow::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ fn a_filter_that_is_wrong_is_refused_by_its_name() {
     let one = || Negative { probability: 0.5 };
     let twice = refusal(builder(&folder).patch_filter(one()).patch_filter(one()));
     assert!(twice.contains("list it once"), "{twice}");
-    let mut config = gliaflow::augment::AugmentConfig::default();
+    let mut config = gliaflow::internals::augment::AugmentConfig::default();
     config.own.push(OwnFilter { name: "elastic".into(), settings: toml::Table::new() });
     let unknown = refusal(builder(&folder).augment(config));
     assert!(
@@ -111,7 +111,7 @@ fn a_filter_that_is_wrong_is_refused_by_its_name() {
 #[test]
 fn a_loader_runs_on_the_runtime_of_its_caller() {
     let folder = phantom_folder(2);
-    let runtime = gliaflow::run::LifecycleRuntime::start().unwrap();
+    let runtime = gliaflow::internals::run::LifecycleRuntime::start().unwrap();
     let mut loader = builder(&folder).runtime(runtime.tokio_handle().clone()).start().unwrap();
     assert_eq!(take(&mut loader, 1)[0].size(), 2);
 }

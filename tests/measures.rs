@@ -14,11 +14,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use gliaflow::eval::{
+use gliaflow::internals::eval::{
     CaseScore, CohortScore, Hd95, LesionMatching, LesionRules, ONE_EMPTY_MM, PostProcess,
     regions_to_labels, score_case, score_lesions,
 };
-use gliaflow::volume::{
+use gliaflow::internals::volume::{
     CaseId, Dims, LabelScheme, Region, RegionSet, most_likely_label, quantise_probability,
 };
 use serde_json::Value;

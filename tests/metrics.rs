@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gliaflow::base::Reason;
-use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::{Exporter, MetricKind, MetricsAddress, Recorder};
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::telemetry::catalog::{self, CATALOGUE, RunState};
+use gliaflow::internals::telemetry::{Exporter, MetricKind, MetricsAddress, Recorder};
 
 mod catalogue;
 mod clients;

@@ -6,15 +6,17 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use gliaflow::augment::AugmentConfig;
-use gliaflow::base::{Domain, Fault, KeyedRng, SampleKey};
-use gliaflow::eval::{SlidingConfig, predict_case};
-use gliaflow::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
-use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
-use gliaflow::pipeline::CropConfig;
-use gliaflow::run::config;
-use gliaflow::train::{DiceBceLoss, Schedule, region_targets};
-use gliaflow::volume::{Dims, Modality, Region, RegionSet, RunChannels};
+use gliaflow::internals::augment::AugmentConfig;
+use gliaflow::internals::base::{Domain, Fault, KeyedRng, SampleKey};
+use gliaflow::internals::eval::{SlidingConfig, predict_case};
+use gliaflow::internals::nets::learner::{OPTIMISER_FILE, WEIGHTS_FILE};
+use gliaflow::internals::nets::{
+    ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig,
+};
+use gliaflow::internals::pipeline::CropConfig;
+use gliaflow::internals::run::config;
+use gliaflow::internals::train::{DiceBceLoss, Schedule, region_targets};
+use gliaflow::internals::volume::{Dims, Modality, Region, RegionSet, RunChannels};
 use serde_json::{Value, json};
 
 mod learning;

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gliaflow::base::Reason;
-use gliaflow::brats::{
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::brats::{
     CaseReader, discover_cases, read_labels_only, read_volume, source_grid, write_intensities,
     write_labels, write_scalars,
 };
-use gliaflow::volume::{Affine, Dims, LabelScheme, SourceGrid, Voxels};
+use gliaflow::internals::volume::{Affine, Dims, LabelScheme, SourceGrid, Voxels};
 use proptest::prelude::*;
 
 const LPS: [[f64; 3]; 3] = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.5]];

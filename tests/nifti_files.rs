@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::base::Reason;
-use gliaflow::brats::{
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::brats::{
     CaseFiles, CaseReader, DEFAULT_MAX_VOXELS, Depth, NiftiImage, discover_cases, inspect_file,
     inspect_folder, read_labels_only, read_volume, source_grid,
 };
-use gliaflow::volume::{Affine, Dims, LabelScheme, Voxels};
+use gliaflow::internals::volume::{Affine, Dims, LabelScheme, Voxels};
 use serde_json::Value;
 
 const SHAPE: [usize; 3] = [11, 13, 9];

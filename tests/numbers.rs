@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 
-use gliaflow::actor::{Describe, Limits, Observer, Outcome, Sink, SkippedItem, Source, Stage};
-use gliaflow::base::{CaseError, Reason};
+use gliaflow::internals::actor::{
+    Describe, Limits, Observer, Outcome, Sink, SkippedItem, Source, Stage,
+};
+use gliaflow::internals::base::{CaseError, Reason};
 use tokio::runtime::{Builder, Handle};
 
 /// An item.

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::brats::phantom::cohort::{MANIFEST, claim_folder, write_case};
-use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::brats::read_volume;
-use gliaflow::volume::{Dims, LabelScheme, Modality, Voxels};
+use gliaflow::internals::brats::phantom::cohort::{MANIFEST, claim_folder, write_case};
+use gliaflow::internals::brats::phantom::{PhantomConfig, generate_phantom};
+use gliaflow::internals::brats::read_volume;
+use gliaflow::internals::volume::{Dims, LabelScheme, Modality, Voxels};
 
 const TINY: PhantomConfig = PhantomConfig { dims: Dims([24, 28, 32]), seed: 5 };
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gliaflow::actor::{
+use gliaflow::internals::actor::{
     Hooks, Limits, Observation, SkipBudget, SkippedItem, StopLatch, TicketCounts, Topology,
 };
-use gliaflow::base::{CaseError, Fault, Reason};
+use gliaflow::internals::base::{CaseError, Fault, Reason};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Open, quiet_panic, refuse, runtime};

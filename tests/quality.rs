@@ -1,8 +1,10 @@
 //! The promise of the look at images: a clean case has no finding, and what was done to it is found.
 
-use gliaflow::brats::phantom::{PhantomConfig, generate_phantom};
-use gliaflow::quality::{CaseQuality, Certainty, FindingKind, ForegroundRule, QualityFinding};
-use gliaflow::volume::{Dims, Voxels};
+use gliaflow::internals::brats::phantom::{PhantomConfig, generate_phantom};
+use gliaflow::internals::quality::{
+    CaseQuality, Certainty, FindingKind, ForegroundRule, QualityFinding,
+};
+use gliaflow::internals::volume::{Dims, Voxels};
 
 /// A clean phantom and its quality after `change` of every voxel of every image.
 fn examined(dims: Dims, index: u64, change: impl Fn(usize, i16) -> f64) -> CaseQuality {

@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
-use gliaflow::brats::{CaseReader, discover_cases, examine_cases};
-use gliaflow::volume::{Voxels, label};
+use gliaflow::internals::brats::{CaseReader, discover_cases, examine_cases};
+use gliaflow::internals::volume::{Voxels, label};
 
 /// Names the folder that holds `TCGA-DU-7294` and `TCGA-FG-6692`.
 const FOLDER: &str = "GLIAFLOW_REAL_CASES";

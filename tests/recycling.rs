@@ -5,13 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::brats::{
+use gliaflow::internals::brats::{
     CaseFiles, CaseReader, discover_cases, source_grid, write_intensities, write_labels,
     write_scalars,
 };
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::{Affine, Dims};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::internals::volume::{Affine, Dims};
 
 const LPS: [[f64; 4]; 3] = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 const PIR: [[f64; 4]; 3] = [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]];

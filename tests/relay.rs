@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use gliaflow::actor::{Feed, RunningTopology, StopLatch, Topology};
-use gliaflow::base::Fault;
+use gliaflow::internals::actor::{Feed, RunningTopology, StopLatch, Topology};
+use gliaflow::internals::base::Fault;
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, limits, quiet_panic, runtime};

@@ -1,17 +1,19 @@
 //! Cases in the voxel size that was asked for: what is prepared, stored, read back and refused.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::base::Fingerprint;
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
     CaseContents, CaseStore, ExpectedSource, MappedCase, PreprocessConfig, ResamplingRecord,
     Verify, prepare_in_buffers,
 };
-use gliaflow::quality::QualityPolicy;
-use gliaflow::resampling::{
+use gliaflow::internals::quality::QualityPolicy;
+use gliaflow::internals::resampling::{
     GridMap, Interpolation, Resampling, resample_image, resample_labels, resample_mask,
 };
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels};
+use gliaflow::internals::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, Modality, SourceGrid, Voxels,
+};
 
 const THICK: Dims = Dims([7, 12, 13]);
 const SPACING: [f64; 3] = [0.9, 0.9, 5.0];
@@ -42,7 +44,7 @@ fn thick_case(background: i16) -> Case {
         labels: Some(places.map(label).collect()),
         mask: None,
         scheme: LabelScheme::Brats2024,
-        channels: gliaflow::volume::RunChannels::default(),
+        channels: gliaflow::internals::volume::RunChannels::default(),
         fingerprint: Fingerprint([3; 16]),
         bytes_read: 0,
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use gliaflow::actor::{
+use gliaflow::internals::actor::{
     Feed, Observation, Observer, RunningTopology, StopLatch, TicketCounts, Topology,
 };
-use gliaflow::base::{CaseError, Fault};
+use gliaflow::internals::base::{CaseError, Fault};
 
 use crate::deadline::{LIMIT, Watch, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, limits, quiet_panic, runtime, until};

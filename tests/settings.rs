@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use gliaflow::base::{Fingerprint, range_text};
-use gliaflow::run::config::{load, run_schema};
+use gliaflow::internals::base::{Fingerprint, range_text};
+use gliaflow::internals::run::config::{load, run_schema};
 use proptest::prelude::*;
 use serde_json::Value;
 

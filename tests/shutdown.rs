@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::{
+use gliaflow::internals::actor::{
     Limits, Outcome, Sink, Source, StopLatch, StopState, TicketCounts, Topology,
 };
-use gliaflow::base::{CaseError, Fault};
+use gliaflow::internals::base::{CaseError, Fault};
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{

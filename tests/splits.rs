@@ -3,8 +3,10 @@
 
 use std::fs;
 
-use gliaflow::brats::{TumourGrade, discover_cases};
-use gliaflow::volume::{CaseId, Fold, Split, SplitShares, cross_validation, partition_cohort};
+use gliaflow::internals::brats::{TumourGrade, discover_cases};
+use gliaflow::internals::volume::{
+    CaseId, Fold, Split, SplitShares, cross_validation, partition_cohort,
+};
 
 type Graded = (CaseId, Option<TumourGrade>);
 
@@ -62,13 +64,13 @@ fn folds_share_the_grades_out_evenly() {
 
 #[cfg(feature = "train")]
 mod by_patient {
-    use gliaflow::brats::{
+    use gliaflow::internals::brats::{
         CaseFiles, ChosenScheme, Dataset, DatasetDescription, Layout, NameSchemes, SchemeReason,
     };
-    use gliaflow::run::Division;
-    use gliaflow::run::config::RunConfig;
-    use gliaflow::run::config::pseudo::PseudoConfig;
-    use gliaflow::volume::{LabelScheme, PatientId, RunChannels, patients_in_two_parts};
+    use gliaflow::internals::run::Division;
+    use gliaflow::internals::run::config::RunConfig;
+    use gliaflow::internals::run::config::pseudo::PseudoConfig;
+    use gliaflow::internals::volume::{LabelScheme, PatientId, RunChannels, patients_in_two_parts};
     use proptest::prelude::*;
 
     use super::*;

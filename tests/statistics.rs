@@ -2,9 +2,9 @@
 //! `fixtures/statistics`; `scripts/oracles/signed_rank.py` makes them.
 #![allow(clippy::unwrap_used)]
 
-use gliaflow::eval::statistics::bootstrap::ci95_of_mean;
-use gliaflow::eval::statistics::holm;
-use gliaflow::eval::statistics::wilcoxon::{Alternative, signed_rank};
+use gliaflow::internals::eval::statistics::bootstrap::ci95_of_mean;
+use gliaflow::internals::eval::statistics::holm;
+use gliaflow::internals::eval::statistics::wilcoxon::{Alternative, signed_rank};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

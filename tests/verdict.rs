@@ -1,8 +1,8 @@
 //! Clocks in, one word and one sentence out: a test for each verdict.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use gliaflow::actor::{Observation, TopologySnapshot};
-use gliaflow::pipeline::{
+use gliaflow::internals::actor::{Observation, TopologySnapshot};
+use gliaflow::internals::pipeline::{
     BottleneckVerdict, CpuUsage, diagnose_beside_ingest, diagnose_run, diagnose_span,
 };
 

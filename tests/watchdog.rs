@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::actor::{Limits, StopLatch, StopState, Topology};
-use gliaflow::base::Fault;
+use gliaflow::internals::actor::{Limits, StopLatch, StopState, Topology};
+use gliaflow::internals::base::Fault;
 
 use crate::deadline::{LIMIT, within};
 use crate::numbers::{Apply, Batches, Count, Gate, Open, runtime, until};

@@ -9,15 +9,17 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use gliaflow::augment::{
+use gliaflow::internals::augment::{
     AugmentConfig, Background, CaseView, Kernel, PatchImages, RenderPlan, Window,
 };
-use gliaflow::base::SampleKey;
-use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{CaseFiles, CaseReader, discover_cases};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{CaseStore, MappedCase, PreprocessConfig, Verify, prepare_in_buffers};
-use gliaflow::volume::{Dims, Modality};
+use gliaflow::internals::base::SampleKey;
+use gliaflow::internals::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::internals::brats::{CaseFiles, CaseReader, discover_cases};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
+    CaseStore, MappedCase, PreprocessConfig, Verify, prepare_in_buffers,
+};
+use gliaflow::internals::volume::{Dims, Modality};
 use half::f16;
 
 /// Work that is counted, and the function that does it.
@@ -139,11 +141,11 @@ mod network {
     use std::path::Path;
 
     use burn::tensor::{Device, Tensor, TensorData};
-    use gliaflow::eval::{SlidingConfig, predict_case};
-    use gliaflow::nets::registry::ArchitectureEntry;
-    use gliaflow::nets::{Learner, OptimiserConfig};
-    use gliaflow::train::{DiceBceLoss, region_targets};
-    use gliaflow::volume::{Dims, RunChannels};
+    use gliaflow::internals::eval::{SlidingConfig, predict_case};
+    use gliaflow::internals::nets::registry::ArchitectureEntry;
+    use gliaflow::internals::nets::{Learner, OptimiserConfig};
+    use gliaflow::internals::train::{DiceBceLoss, region_targets};
+    use gliaflow::internals::volume::{Dims, RunChannels};
 
     use super::measured_work;
 

@@ -1,6 +1,6 @@
 //! CPU time where divan tells wall time: on a shared machine the figure to quote.
 
-use gliaflow::base::fs;
+use gliaflow::internals::base::fs;
 use std::fmt::Display;
 
 /// Times that a variant is measured: the least disturbed round is the work, the others its neighbours.

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gliaflow::brats::{
+use gliaflow::internals::brats::{
     Dataset, discover_cases, discover_described_cases, inspect_file, read_grid, read_volume,
 };
-use gliaflow::cache::{MappedAnnotation, MappedCase, Verify};
-use gliaflow::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
-use gliaflow::run_folder::{DatasetLock, EVENTS, EventLog};
-use gliaflow::telemetry::{Exporter, Recorder, Scrape};
-use gliaflow::volume::Modality;
+use gliaflow::internals::cache::{MappedAnnotation, MappedCase, Verify};
+use gliaflow::internals::run_folder::manifest::{CheckpointManifest, MANIFEST, STATE};
+use gliaflow::internals::run_folder::{DatasetLock, EVENTS, EventLog};
+use gliaflow::internals::telemetry::{Exporter, Recorder, Scrape};
+use gliaflow::internals::volume::Modality;
 
 /// Largest volume that is read: a fuzzer is to find faults, not large files.
 const MAX_VOXELS: usize = 1 << 16;
@@ -122,7 +122,7 @@ pub fn journal(bytes: &[u8]) {
 /// The settings of a run.
 #[cfg(feature = "train")]
 pub fn configuration(bytes: &[u8]) {
-    use gliaflow::run::config;
+    use gliaflow::internals::run::config;
     let path = file("config.toml", bytes);
     let Ok(checked) = config::load(Some(&path), &[]) else { return };
     let text = checked.to_toml().expect("what was read can be written");
@@ -181,7 +181,7 @@ pub fn dataset_description(bytes: &[u8]) {
 /// A split file of each kind, and the lock of a run.
 #[cfg(feature = "train")]
 pub fn split_file(bytes: &[u8]) {
-    use gliaflow::run::SplitFile;
+    use gliaflow::internals::run::SplitFile;
     for (name, fold) in
         [("split.json", None), ("split.json", "1/3".parse().ok()), ("split.csv", None)]
     {

@@ -4,14 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gliaflow::base::Fingerprint;
-use gliaflow::brats::phantom::{PhantomConfig, cohort};
-use gliaflow::brats::{BUILT_IN_LAYOUTS, CaseReader, discover_cases};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::brats::phantom::{PhantomConfig, cohort};
+use gliaflow::internals::brats::{BUILT_IN_LAYOUTS, CaseReader, discover_cases};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
     Annotation, AnnotationVoxels, CaseStore, ExpectedSource, PreprocessConfig, prepare_in_buffers,
 };
-use gliaflow::volume::Dims;
+use gliaflow::internals::volume::Dims;
 use gliaflow_fuzz as targets;
 
 /// Target, by its name and function.

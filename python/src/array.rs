@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use gliaflow::buffers::BatchBuffer;
+use gliaflow::internals::buffers::BatchBuffer;
 use half::f16;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;

@@ -1,7 +1,7 @@
 //! Arrays of a batch, as Python asked for them. What needs no other form keeps its memory.
 
-use gliaflow::buffers::{BatchBuffer, BufferPool};
-use gliaflow::volume::{Dims, Modality, RunChannels, label};
+use gliaflow::internals::buffers::{BatchBuffer, BufferPool};
+use gliaflow::internals::volume::{Dims, Modality, RunChannels, label};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! Python exceptions of the library's failures, with their texts.
 
-use gliaflow::run::Failure;
+use gliaflow::internals::run::Failure;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;

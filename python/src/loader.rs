@@ -1,6 +1,6 @@
 //! Stream of batches for Python: what `gliaflow.Loader` is made of.
 
-use gliaflow::pipeline::Batch;
+use gliaflow::internals::pipeline::Batch;
 use gliaflow::prelude::{Failure, LoaderPosition};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gliaflow::augment::{AugmentConfig, AugmentProfile};
-use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::WorkerPlan;
+use gliaflow::internals::augment::{AugmentConfig, AugmentProfile};
+use gliaflow::internals::cache::PreprocessConfig;
+use gliaflow::internals::pipeline::WorkerPlan;
+use gliaflow::internals::volume::LabelScheme;
 use gliaflow::prelude::{Loader, LoaderBuilder, LoaderPosition};
-use gliaflow::volume::LabelScheme;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

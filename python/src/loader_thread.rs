@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gliaflow::base::{Fault, Fingerprint, spawn_named};
-use gliaflow::pipeline::Batch;
+use gliaflow::internals::base::{Fault, Fingerprint, spawn_named};
+use gliaflow::internals::pipeline::Batch;
+use gliaflow::internals::volume::{LabelScheme, RunChannels, label};
 use gliaflow::prelude::{Failure, Loader, LoaderBuilder, LoaderPosition, StopHandle};
-use gliaflow::volume::{LabelScheme, RunChannels, label};
 
 /// Span of a wait.
 const SPAN: Duration = Duration::from_millis(50);

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use gliaflow::buffers::BufferPool;
+use gliaflow::internals::buffers::BufferPool;
 
 /// Vector that returns to its pool when it is dropped.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use gliaflow::eval::{ByRegion, Hd95, LesionRules, PostProcess, score_case};
-use gliaflow::run::tools::score::ScoreRequest;
-use gliaflow::volume::{CaseId, Dims, LabelScheme, label};
+use gliaflow::internals::eval::{ByRegion, Hd95, LesionRules, PostProcess, score_case};
+use gliaflow::internals::run::tools::score::ScoreRequest;
+use gliaflow::internals::volume::{CaseId, Dims, LabelScheme, label};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -40,13 +40,10 @@ pub use dataset::{
     CaseFiles, Dataset, StackPlaces, TumourGrade, discover_cases, discover_described_cases,
     find_description,
 };
-pub use description::{
-    BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription, ModalityNames, NamePattern, OneOrMany,
-    find_built_in,
-};
-pub use examine::{CaseExamination, ExaminedImage, LocatedFinding, examine_cases};
-pub use inspect::{CaseReport, Depth, FileReport, FolderReport, inspect_file, inspect_folder};
-pub use label_files::{DescribedLabelFiles, align_prediction, find_described_labels};
+pub use description::{BUILT_IN_LAYOUTS, DESCRIPTION_FILE, DatasetDescription};
+pub use examine::{CaseExamination, examine_cases};
+pub use inspect::{Depth, FileReport, FolderReport, inspect_file, inspect_folder};
+pub use label_files::{align_prediction, find_described_labels};
 pub use layout::{Layout, description_fingerprint, names_labels, schemes_of_case_name};
 pub use orient::{axis_codes, source_grid};
 pub use read::{DEFAULT_MAX_VOXELS, NiftiImage, read_grid, read_volume};

@@ -65,11 +65,6 @@ impl Quarantine {
         Self { path: root.join(FILE) }
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Adds a line, on disk when this returns.
     ///
     /// # Errors
@@ -114,9 +109,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let quarantine = Quarantine::of_cache(folder.path());
         quarantine.append(&entry("a")).unwrap();
-        let whole = fs::read(quarantine.path()).unwrap();
+        let whole = fs::read(&quarantine.path).unwrap();
         for cut in 1..whole.len() {
-            fs::write(quarantine.path(), &whole[..whole.len() - cut]).unwrap();
+            fs::write(&quarantine.path, &whole[..whole.len() - cut]).unwrap();
             let before = quarantine.read_all().unwrap();
             assert_eq!(before.entries.len() + before.torn, 1, "cut by {cut}");
             quarantine.append(&entry("b")).unwrap();

@@ -1,4 +1,4 @@
-//! Connected components of a mask.
+//! Connected components of a mask: voxels that share a face, an edge or a corner (26 neighbours).
 //!
 //! Rows are cut into runs of set voxels, and runs that touch are united (Hoshen and Kopelman 1976,
 //! on runs instead of voxels). A tumour's mask has some thousand runs where it has a million
@@ -6,29 +6,8 @@
 
 use crate::volume::Dims;
 
-/// Neighbourhood in which voxels are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Connectivity {
-    /// Voxels that share a face: 6 neighbours.
-    Faces,
-    /// Voxels that share a face or an edge: 18 neighbours.
-    Edges,
-    /// Voxels that share a face, an edge or a corner: 26 neighbours.
-    Corners,
-}
-
-impl Connectivity {
-    /// Rows ahead of a row that can touch it, as steps `[z, y]`, and how far a run may end beside
-    /// another's beginning to touch it across that step.
-    const fn rows_ahead(self) -> [([isize; 2], Option<usize>); 4] {
-        let (beside, diagonal) = match self {
-            Self::Faces => (Some(0), None),
-            Self::Edges => (Some(1), Some(0)),
-            Self::Corners => (Some(1), Some(1)),
-        };
-        [([0, -1], beside), ([-1, 0], beside), ([-1, -1], diagonal), ([-1, 1], diagonal)]
-    }
-}
+/// Rows ahead of a row that can touch it, as steps `[z, y]`.
+const ROWS_AHEAD: [[isize; 2]; 4] = [[0, -1], [-1, 0], [-1, -1], [-1, 1]];
 
 /// Set voxels side by side along x: memory places `start..end`.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +30,7 @@ impl Components {
     ///
     /// # Panics
     /// If there are not as many values as voxels.
-    pub fn of_mask(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Self {
+    pub fn of_mask(mask: &[bool], dims: Dims) -> Self {
         assert_eq!(mask.len(), dims.voxel_count(), "one value per voxel");
         let Dims([depth, height, width]) = dims;
         let mut runs = Vec::new();
@@ -71,17 +50,16 @@ impl Components {
             }
             let z = (row / height) as isize;
             let y = (row % height) as isize;
-            for ([step_z, step_y], reach) in connectivity.rows_ahead() {
+            for [step_z, step_y] in ROWS_AHEAD {
                 let at_z = z + step_z;
                 let at_y = y + step_y;
-                let Some(reach) = reach else { continue };
                 if at_z < 0 || at_y < 0 || at_y >= height as isize {
                     continue;
                 }
                 let other = at_z as usize * height + at_y as usize;
                 let shift = (row - other) * width;
                 let ahead = row_starts[other]..row_starts[other + 1];
-                unite_touching(&runs, own.clone(), ahead, shift, reach, &mut forest);
+                unite_touching(&runs, own.clone(), ahead, shift, &mut forest);
             }
         }
         Self::number_components(runs, &mut forest)
@@ -132,14 +110,13 @@ fn cut_row(mask: &[bool], row: std::ops::Range<usize>, runs: &mut Vec<VoxelRun>)
     }
 }
 
-/// Unites the runs of two rows that overlap, or end within `reach` of each other; `shift` takes a
-/// place in the row ahead to the one beside it in our own.
+/// Unites the runs of two rows that overlap or touch at a corner; `shift` takes a place in the row ahead to the one
+/// beside it in our own.
 fn unite_touching(
     runs: &[VoxelRun],
     own: std::ops::Range<usize>,
     ahead: std::ops::Range<usize>,
     shift: usize,
-    reach: usize,
     forest: &mut DisjointSets,
 ) {
     let mut mine = own.start;
@@ -148,7 +125,7 @@ fn unite_touching(
         let run = runs[mine];
         let other_start = runs[theirs].start + shift;
         let other_end = runs[theirs].end + shift;
-        if run.start < other_end + reach && other_start < run.end + reach {
+        if run.start <= other_end && other_start <= run.end {
             forest.unite_sets(mine, theirs);
         }
         // Runs of a row lie at least a voxel apart: the one that ends first reaches no later one.
@@ -186,21 +163,13 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Connectivity; 3] =
-        [Connectivity::Faces, Connectivity::Edges, Connectivity::Corners];
-
     /// The number of every voxel's component, as a flood from each voxel finds it.
-    fn flooded(mask: &[bool], dims: Dims, connectivity: Connectivity) -> Vec<Option<usize>> {
-        let steps = match connectivity {
-            Connectivity::Faces => 1,
-            Connectivity::Edges => 2,
-            Connectivity::Corners => 3,
-        };
+    fn flooded(mask: &[bool], dims: Dims) -> Vec<Option<usize>> {
         let touch = |a: usize, b: usize| {
             let (a, b): ([usize; 3], [usize; 3]) =
                 (dims.zyx_from_offset(a), dims.zyx_from_offset(b));
             let apart: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]));
-            apart.iter().all(|&along| along <= 1) && apart.iter().sum::<usize>() <= steps
+            apart.iter().all(|&along| along <= 1)
         };
         let mut numbers = vec![None; mask.len()];
         let mut count = 0;
@@ -232,23 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn two_voxels_touch_by_what_they_share() {
-        let dims = Dims::cube(3);
+    fn two_voxels_touch_by_a_face_an_edge_or_a_corner() {
+        let dims = Dims([3, 3, 4]);
         for (to, together) in [
-            ([1, 1, 2], [true, true, true]),
-            ([1, 2, 2], [false, true, true]),
-            ([2, 1, 0], [false, true, true]),
-            ([2, 0, 1], [false, true, true]),
-            ([2, 2, 2], [false, false, true]),
-            ([2, 0, 0], [false, false, true]),
+            ([1, 1, 2], true),
+            ([1, 2, 2], true),
+            ([2, 1, 0], true),
+            ([2, 2, 2], true),
+            ([2, 0, 0], true),
+            ([1, 1, 3], false),
+            ([2, 2, 3], false),
         ] {
-            let mut mask = vec![false; 27];
+            let mut mask = vec![false; dims.voxel_count()];
             mask[dims.offset_from_zyx([1, 1, 1])] = true;
             mask[dims.offset_from_zyx(to)] = true;
-            for (connectivity, expected) in ALL.into_iter().zip(together) {
-                let found = Components::of_mask(&mask, dims, connectivity).count() == 1;
-                assert_eq!(found, expected, "{to:?} {connectivity:?}");
-            }
+            assert_eq!(Components::of_mask(&mask, dims).count() == 1, together, "{to:?}");
         }
     }
 
@@ -257,10 +224,10 @@ mod tests {
         // The last voxel of a row lies beside the first of the next in memory only.
         let dims = Dims([1, 2, 4]);
         let mask = [false, false, false, true, true, false, false, false];
-        assert_eq!(Components::of_mask(&mask, dims, Connectivity::Corners).sizes(), [1, 1]);
-        let empty = Components::of_mask(&[false; 8], dims, Connectivity::Faces);
+        assert_eq!(Components::of_mask(&mask, dims).sizes(), [1, 1]);
+        let empty = Components::of_mask(&[false; 8], dims);
         assert_eq!((empty.count(), empty.voxel_runs().count()), (0, 0));
-        assert_eq!(Components::of_mask(&[true; 8], dims, Connectivity::Faces).sizes(), [8]);
+        assert_eq!(Components::of_mask(&[true; 8], dims).sizes(), [8]);
     }
 
     proptest! {
@@ -271,14 +238,12 @@ mod tests {
                 (Just(Dims([d, h, w])), mask)
             }),
         ) {
-            for connectivity in ALL {
-                let found = Components::of_mask(&mask, dims, connectivity);
-                let expected = flooded(&mask, dims, connectivity);
-                prop_assert_eq!(numbers(&found, dims), expected.clone());
-                for (component, &size) in found.sizes().iter().enumerate() {
-                    let own = expected.iter().filter(|number| **number == Some(component));
-                    prop_assert_eq!(own.count(), size);
-                }
+            let found = Components::of_mask(&mask, dims);
+            let expected = flooded(&mask, dims);
+            prop_assert_eq!(numbers(&found, dims), expected.clone());
+            for (component, &size) in found.sizes().iter().enumerate() {
+                let own = expected.iter().filter(|number| **number == Some(component));
+                prop_assert_eq!(own.count(), size);
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::eval::{Components, Connectivity, Hd95, LesionScore};
+use crate::eval::{Components, Hd95, LesionScore};
 use crate::volume::Dims;
 
 /// Dice that a pair needs to be matched: `matching_threshold` in the configurations of BraTS 2025. It is also what
@@ -33,8 +33,7 @@ impl MatchedInstances {
     /// # Panics
     /// If there are not as many values as voxels.
     pub(super) fn match_masks(truth: &[bool], prediction: &[bool], dims: Dims) -> Self {
-        let [truth, predicted] =
-            [truth, prediction].map(|mask| Components::of_mask(mask, dims, Connectivity::Corners));
+        let [truth, predicted] = [truth, prediction].map(|mask| Components::of_mask(mask, dims));
         let overlaps = overlapping_pairs(&truth, &predicted, dims);
         let mut weights = vec![vec![0.0; predicted.count()]; truth.count()];
         for pair in overlaps.iter().filter(|pair| pair.dice >= LEAST_DICE) {

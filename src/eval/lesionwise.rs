@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::eval::dilate::dilate;
 use crate::eval::instance_match::MatchedInstances;
 use crate::eval::score::clear_ignored;
-use crate::eval::{ByRegion, Components, Connectivity, Hd95, LesionMatching, LesionRules, Summary};
+use crate::eval::{ByRegion, Components, Hd95, LesionMatching, LesionRules, Summary};
 use crate::volume::{Box3, CaseId, Dims, RegionSet, label};
 
 /// Lesion-wise scores of one region of one case.
@@ -175,14 +175,14 @@ struct Lesions {
 impl Lesions {
     fn match_lesions([truth, prediction]: [Vec<bool>; 2], dims: Dims, dilations: usize) -> Self {
         let dilated = dilate(&truth, dims, dilations);
-        let components = Components::of_mask(&dilated, dims, Connectivity::Corners);
+        let components = Components::of_mask(&dilated, dims);
         let mut lesion_at = vec![None; dims.voxel_count()];
         let mut lesions = vec![Lesion::default(); components.count()];
         for (number, places) in components.voxel_runs() {
             lesions[number].voxels += truth[places.clone()].iter().filter(|&&set| set).count();
             lesion_at[places].fill(Some(number as u32));
         }
-        let predicted = Components::of_mask(&prediction, dims, Connectivity::Corners);
+        let predicted = Components::of_mask(&prediction, dims);
         for (component, places) in predicted.voxel_runs() {
             for lesion in lesion_at[places].iter().flatten() {
                 lesions[*lesion as usize].found.insert(component);

@@ -34,23 +34,23 @@ mod tune;
 
 pub use by_region::ByRegion;
 pub use cohort::{CohortScore, Summary};
-pub use components::{Components, Connectivity};
+pub use components::Components;
 pub use hausdorff::{Hd95, ONE_EMPTY_MM};
 pub use label_pair::{LabelPair, PairOptions, read_label_pair};
 pub use lesion_rules::{LesionMatching, LesionRules};
-pub use lesionwise::{CaseLesions, CohortLesions, LesionScore, LesionSummary, score_lesions};
+pub use lesionwise::{CaseLesions, CohortLesions, LesionScore, score_lesions};
 pub use overlap::ConfusionCounts;
 pub use postprocess::PostProcess;
 #[cfg(feature = "train")]
 pub use predict::predict_case;
 #[cfg(feature = "train")]
 pub use predictor::{
-    LoadNetwork, MeanPredictor, OnWindows, OneNetwork, Predictor, WeightedNetwork, WindowConfig,
+    LoadNetwork, MeanPredictor, OneNetwork, Predictor, WeightedNetwork, WindowConfig,
 };
 pub use score::{CaseScore, Measures, RegionScore, score_case};
 pub use sliding::{Sliding, SlidingConfig, Weighting};
 pub use table::{
     DiceRow, in_markdown, render_dice, render_lesions, render_measures, with_numbers_right,
 };
-pub use threshold::{CandidateHistogram, ThresholdBaseline, ThresholdCase, ThresholdSearch};
-pub use tune::{CANDIDATES, PostProcessSearch, TunedThresholds};
+pub use threshold::{CandidateHistogram, ThresholdBaseline, ThresholdSearch};
+pub use tune::{PostProcessSearch, TunedThresholds};

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{ByRegion, Components, Connectivity};
+use crate::eval::{ByRegion, Components};
 use crate::volume::{Box3, Dims, Region, RegionSet};
 
 /// Name of the region of enhancing tumour.
@@ -65,7 +65,7 @@ fn drop_small_components(labels: &mut [u8], dims: Dims, region: Region, smallest
     };
     let mut inside = around.crop_from(labels, dims);
     let mask: Vec<bool> = inside.iter().map(|&found| region.contains(found)).collect();
-    let components = Components::of_mask(&mask, around.dims, Connectivity::Corners);
+    let components = Components::of_mask(&mask, around.dims);
     for (component, places) in components.voxel_runs() {
         if components.sizes()[component] < smallest {
             inside[places].fill(region.label_beyond());
@@ -138,7 +138,7 @@ mod tests {
                 let grew = pairs.filter(|(a, b)| !region.contains(**a) && region.contains(**b));
                 prop_assert_eq!(grew.count(), 0, "{}", region);
                 let mask: Vec<bool> = found.iter().map(|&l| region.contains(l)).collect();
-                let left = Components::of_mask(&mask, dims, Connectivity::Corners);
+                let left = Components::of_mask(&mask, dims);
                 let small = left.sizes().iter().filter(|&&size| size < sizes[region.index()]);
                 prop_assert_eq!(small.count(), 0, "{}", region);
             }

@@ -123,7 +123,8 @@ pub fn with_numbers_right(mut table: Table, names: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{Hd95, LesionRules, ThresholdCase, score_case, score_lesions};
+    use crate::eval::threshold::ThresholdCase;
+    use crate::eval::{Hd95, LesionRules, score_case, score_lesions};
     use crate::volume::{CaseId, Dims, RegionSet, label};
 
     #[test]

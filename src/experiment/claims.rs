@@ -5,13 +5,10 @@
 use serde::Serialize;
 
 use crate::base::CaseError;
-use crate::eval::statistics::holm;
-use crate::eval::statistics::paired::{Gain, compare_methods};
+use crate::eval::statistics::paired::compare_methods;
 use crate::eval::statistics::wilcoxon::Alternative;
 use crate::experiment::outcome::{Role, TableRow, region_names};
-
-/// Below this chance of even one false rejection in the family, a difference counts.
-pub const ALPHA: f64 = 0.05;
+use crate::experiment::paired_test::{ALPHA, PairedTest};
 
 /// Comparison of two methods in one region.
 #[derive(Debug, Clone, Serialize)]
@@ -24,13 +21,9 @@ pub struct Claim {
     pub role: Role,
     /// Region.
     pub region: String,
-    /// Mean difference of Dice, its interval, and the test.
+    /// Test that the first is better.
     #[serde(flatten)]
-    pub gain: Gain,
-    /// The chance after Holm's correction over the family.
-    pub adjusted_p: f64,
-    /// True if `adjusted_p` is below [`ALPHA`].
-    pub holds: bool,
+    pub test: PairedTest,
 }
 
 /// Tests every row that something is claimed of against its rivals; rows that have not run are left out.
@@ -39,33 +32,25 @@ pub struct Claim {
 /// If rows were not scored on the same cases.
 pub fn test_claims(rows: &[TableRow]) -> Result<Vec<Claim>, CaseError> {
     let ran = |row: &&TableRow| !row.runs.is_empty();
-    let mut claims = Vec::new();
+    let mut compared = Vec::new();
+    let mut gains = Vec::new();
     for row in rows.iter().filter(ran) {
         let is_rival = |other: &&TableRow| row.rivals.contains(&other.name);
         for other in rows.iter().filter(ran).filter(is_rival) {
             for region in region_names(rows) {
-                claims.push(Claim {
-                    better: row.name.clone(),
-                    than: other.name.clone(),
-                    role: other.role,
-                    gain: compare_methods(
-                        &row.dice_by_case(&region),
-                        &other.dice_by_case(&region),
-                        Alternative::Greater,
-                    )?,
-                    region,
-                    adjusted_p: 1.0,
-                    holds: false,
-                });
+                gains.push(compare_methods(
+                    &row.dice_by_case(&region),
+                    &other.dice_by_case(&region),
+                    Alternative::Greater,
+                )?);
+                compared.push((row, other, region));
             }
         }
     }
-    let chances: Vec<f64> = claims.iter().map(|claim| claim.gain.test.p).collect();
-    for (claim, adjusted) in claims.iter_mut().zip(holm::adjust_p_values(&chances)) {
-        claim.adjusted_p = adjusted;
-        claim.holds = adjusted < ALPHA;
-    }
-    Ok(claims)
+    let claim = |((row, other, region), test): ((&TableRow, &TableRow, String), PairedTest)| {
+        Claim { better: row.name.clone(), than: other.name.clone(), role: other.role, region, test }
+    };
+    Ok(compared.into_iter().zip(PairedTest::of_family(gains)).map(claim).collect())
 }
 
 /// Words the results of the tests, a sentence for each row that something is claimed of.
@@ -83,7 +68,7 @@ fn conclusion_of(student: &str, claims: &[Claim]) -> String {
         claims.iter().filter(|claim| claim.better == student && claim.role == role).collect()
     };
     let said = |found: &[&Claim]| {
-        let held = found.iter().filter(|claim| claim.holds).count();
+        let held = found.iter().filter(|claim| claim.test.significant).count();
         format!("{held} of {}", found.len())
     };
     // Without single networks in the table, as beside folds, the means are what is to be beaten.
@@ -92,7 +77,7 @@ fn conclusion_of(student: &str, claims: &[Claim]) -> String {
         true => ("its teachers", Role::Ensemble),
     };
     let first = against(role);
-    let verdict = match first.iter().filter(|claim| claim.holds).count() {
+    let verdict = match first.iter().filter(|claim| claim.test.significant).count() {
         held if held == first.len() && held > 0 => "supported",
         0 => "not supported",
         _ => "supported in part",
@@ -169,7 +154,7 @@ mod tests {
         let found = |than: &str| {
             let all: Vec<&Claim> = claims.iter().filter(|claim| claim.than == than).collect();
             assert_eq!(all.len(), 3);
-            (all[0].holds, all[0].gain.mean, all[0].gain.test.p)
+            (all[0].test.significant, all[0].test.gain.mean, all[0].test.gain.test.p)
         };
         let (holds, mean, p) = found("unet");
         assert!(holds && (mean - 0.1).abs() < 1e-12 && p < 1e-4, "{mean} {p}");
@@ -178,8 +163,8 @@ mod tests {
         let words = conclusion_sentences(&claims).remove(0);
         assert!(words.contains("is supported here") && words.contains("3 of 3"), "{words}");
         assert!(words.contains("0 of 3 with the control"), "{words}");
-        let smallest = claims.iter().map(|claim| claim.gain.test.p).fold(1.0, f64::min);
-        let adjusted = claims.iter().map(|claim| claim.adjusted_p).fold(1.0, f64::min);
+        let smallest = claims.iter().map(|claim| claim.test.gain.test.p).fold(1.0, f64::min);
+        let adjusted = claims.iter().map(|claim| claim.test.adjusted_p).fold(1.0, f64::min);
         assert!((adjusted - 9.0 * smallest).abs() < 1e-12, "Holm over the whole family");
     }
 

@@ -6,10 +6,9 @@ use serde::Serialize;
 use crate::base::CaseError;
 use crate::eval::CohortScore;
 use crate::eval::Summary;
-use crate::eval::statistics::holm;
-use crate::eval::statistics::paired::{Gain, MeasureByCase, average_seeds, compare_methods};
+use crate::eval::statistics::paired::{MeasureByCase, average_seeds, compare_methods};
 use crate::eval::statistics::wilcoxon::Alternative;
-use crate::experiment::claims::ALPHA;
+use crate::experiment::paired_test::PairedTest;
 use crate::volume::{CaseId, RegionSet};
 
 /// Outcome of a cross-validation.
@@ -75,13 +74,9 @@ pub struct FoldComparison {
     pub with: String,
     /// Region.
     pub region: String,
-    /// Mean difference of Dice, its interval, and the two-sided test.
+    /// Two-sided test; all comparisons on these cases are its family.
     #[serde(flatten)]
-    pub gain: Gain,
-    /// The chance after Holm's correction over all comparisons on these cases.
-    pub adjusted_p: f64,
-    /// True if `adjusted_p` is below [`ALPHA`].
-    pub differs: bool,
+    pub test: PairedTest,
 }
 
 impl FoldRow {
@@ -155,7 +150,8 @@ impl FoldOutcome {
     /// # Errors
     /// If rows were not scored on the same cases.
     pub fn compare_rows(&self, on: ComparedCases) -> Result<Vec<FoldComparison>, CaseError> {
-        let mut all = Vec::new();
+        let mut compared = Vec::new();
+        let mut gains = Vec::new();
         for (place, method) in self.rows.iter().enumerate() {
             for with in &self.rows[..place] {
                 for region in self.region_names() {
@@ -164,24 +160,17 @@ impl FoldOutcome {
                     if ours.is_empty() || theirs.is_empty() {
                         continue;
                     }
-                    all.push(FoldComparison {
-                        on,
-                        method: method.name.clone(),
-                        with: with.name.clone(),
-                        gain: compare_methods(&ours, &theirs, Alternative::TwoSided)?,
-                        region,
-                        adjusted_p: 1.0,
-                        differs: false,
-                    });
+                    gains.push(compare_methods(&ours, &theirs, Alternative::TwoSided)?);
+                    compared.push((method, with, region));
                 }
             }
         }
-        let chances: Vec<f64> = all.iter().map(|one| one.gain.test.p).collect();
-        for (one, adjusted) in all.iter_mut().zip(holm::adjust_p_values(&chances)) {
-            one.adjusted_p = adjusted;
-            one.differs = adjusted < ALPHA;
-        }
-        Ok(all)
+        let comparison =
+            |((method, with, region), test): ((&FoldRow, &FoldRow, String), PairedTest)| {
+                let (method, with) = (method.name.clone(), with.name.clone());
+                FoldComparison { on, method, with, region, test }
+            };
+        Ok(compared.into_iter().zip(PairedTest::of_family(gains)).map(comparison).collect())
     }
 }
 
@@ -250,11 +239,14 @@ mod tests {
         assert_eq!(all.len(), 3 * 3);
         let equal = &all[0];
         assert_eq!((equal.method.as_str(), equal.with.as_str()), ("vnet", "unet"));
-        assert!(!equal.differs && equal.gain.cases == 12);
+        assert!(!equal.test.significant && equal.test.gain.cases == 12);
         let better = &all[3];
         assert_eq!((better.method.as_str(), better.with.as_str()), ("ensemble", "unet"));
-        assert!(better.differs && (better.gain.mean - 0.05).abs() < 1e-12, "{better:?}");
-        assert!(better.adjusted_p > better.gain.test.p);
+        assert!(
+            better.test.significant && (better.test.gain.mean - 0.05).abs() < 1e-12,
+            "{better:?}"
+        );
+        assert!(better.test.adjusted_p > better.test.gain.test.p);
         assert!(outcome.compare_rows(ComparedCases::Test).unwrap().is_empty());
     }
 }

@@ -4,8 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::base::CaseError;
 use crate::eval::{Summary, in_markdown, with_numbers_right};
-use crate::experiment::claims::ALPHA;
 use crate::experiment::fold_outcome::{ComparedCases, FoldComparison, FoldOutcome, FoldRow};
+use crate::experiment::paired_test::ALPHA;
+use crate::experiment::table_cells::{
+    TEST_HEADINGS, spread_cell, steps_cell, test_cells, verdict_cell,
+};
 
 /// Writes the whole report as Markdown.
 ///
@@ -60,8 +63,7 @@ fn dice_table(outcome: &FoldOutcome, on: ComparedCases) -> Result<String, CaseEr
     let header = [title, "steps".to_string()].into_iter().chain(regions.iter().cloned());
     table.set_header(header);
     for row in &outcome.rows {
-        let steps = row.steps.map_or_else(|| "-".to_string(), |steps| steps.to_string());
-        let mut cells = vec![row.name.clone(), steps];
+        let mut cells = vec![row.name.clone(), steps_cell(row.steps)];
         for region in &regions {
             cells.push(dice_cell(row, on, region)?);
         }
@@ -74,46 +76,22 @@ fn dice_cell(row: &FoldRow, on: ComparedCases, region: &str) -> Result<String, C
     let Some(Summary { mean, sd, .. }) = row.dice_summary(on, region)? else {
         return Ok("-".into());
     };
-    let mut cell = format!("{mean:.4}");
-    if let Some(sd) = sd {
-        cell += &format!(" ± {sd:.4}");
-    }
-    if let (ComparedCases::HeldOut, Some(sd)) = (on, row.fold_sd(region)) {
-        cell += &format!(" [{sd:.4}]");
-    }
-    Ok(cell)
+    let of_folds = match on {
+        ComparedCases::HeldOut => row.fold_sd(region),
+        ComparedCases::Test => None,
+    };
+    Ok(spread_cell(mean, sd, of_folds))
 }
 
 fn test_table(comparisons: &[FoldComparison]) -> String {
     let mut table = in_markdown();
-    table.set_header([
-        "method",
-        "against",
-        "on",
-        "region",
-        "difference",
-        "95 % CI",
-        "p",
-        "p, Holm",
-        "pairs + zeros",
-        "differs",
-    ]);
+    let names = ["method", "against", "on", "region"];
+    table.set_header(names.into_iter().chain(TEST_HEADINGS).chain(["differs"]));
     for one in comparisons {
-        let interval = one.gain.ci95.map(|[low, high]| format!("{low:+.4} to {high:+.4}"));
-        let test = &one.gain.test;
-        let exact = if test.exact { "" } else { "~" };
-        table.add_row([
-            one.method.clone(),
-            one.with.clone(),
-            one.on.name().to_owned(),
-            one.region.clone(),
-            format!("{:+.4}", one.gain.mean),
-            interval.unwrap_or_else(|| "-".into()),
-            format!("{exact}{:.4}", test.p),
-            format!("{:.4}", one.adjusted_p),
-            format!("{} + {}", test.pairs, test.zeros),
-            if one.differs { "yes" } else { "no" }.to_string(),
-        ]);
+        let names =
+            [&one.method, &one.with, one.on.name(), &one.region].map(|name: &str| name.to_owned());
+        let verdict = verdict_cell(&one.test).to_owned();
+        table.add_row(names.into_iter().chain(test_cells(&one.test)).chain([verdict]));
     }
     with_numbers_right(table, 4)
 }

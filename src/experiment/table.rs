@@ -6,6 +6,9 @@ use crate::base::{CaseError, capitalize_first};
 use crate::eval::{in_markdown, with_numbers_right};
 use crate::experiment::claims::{Claim, conclusion_sentences, test_claims};
 use crate::experiment::outcome::{ExperimentOutcome, PseudoLabelQuality, TableRow, region_names};
+use crate::experiment::table_cells::{
+    TEST_HEADINGS, spread_cell, steps_cell, test_cells, verdict_cell,
+};
 
 /// Text of a cell whose row has not run.
 const NOT_RUN: &str = "not run";
@@ -77,8 +80,7 @@ fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     }
     table.set_header(header);
     for row in &outcome.rows {
-        let steps = row.steps.map_or_else(|| "-".to_string(), |steps| steps.to_string());
-        let mut cells = vec![row.name.clone(), steps];
+        let mut cells = vec![row.name.clone(), steps_cell(row.steps)];
         for region in &regions {
             cells.extend(cells_of(row, region)?);
         }
@@ -93,45 +95,19 @@ fn cells_of(row: &TableRow, region: &str) -> Result<[String; 3], CaseError> {
     let Some(found) = row.dice_summary(region)? else {
         return Ok([NOT_RUN.into(), printed, "-".into()]);
     };
-    let mut own = format!("{:.4}", found.mean);
-    if let Some(sd) = found.sd {
-        own += &format!(" ± {sd:.4}");
-    }
-    if let Some(sd) = row.seed_sd(region) {
-        own += &format!(" [{sd:.4}]");
-    }
+    let own = spread_cell(found.mean, found.sd, row.seed_sd(region));
     let gap = paper.map_or_else(|| "-".to_string(), |paper| format!("{:+.4}", found.mean - paper));
     Ok([own, printed, gap])
 }
 
 fn test_table(claims: &[Claim]) -> String {
     let mut table = in_markdown();
-    table.set_header([
-        "student",
-        "against",
-        "region",
-        "difference",
-        "95 % CI",
-        "p",
-        "p, Holm",
-        "pairs + zeros",
-        "better",
-    ]);
+    let names = ["student", "against", "region"];
+    table.set_header(names.into_iter().chain(TEST_HEADINGS).chain(["better"]));
     for claim in claims {
-        let interval = claim.gain.ci95.map(|[low, high]| format!("{low:+.4} to {high:+.4}"));
-        let test = &claim.gain.test;
-        let exact = if test.exact { "" } else { "~" };
-        table.add_row([
-            claim.better.clone(),
-            claim.than.clone(),
-            claim.region.clone(),
-            format!("{:+.4}", claim.gain.mean),
-            interval.unwrap_or_else(|| "-".into()),
-            format!("{exact}{:.4}", test.p),
-            format!("{:.4}", claim.adjusted_p),
-            format!("{} + {}", test.pairs, test.zeros),
-            if claim.holds { "yes" } else { "no" }.to_string(),
-        ]);
+        let names = [&claim.better, &claim.than, &claim.region].map(String::clone);
+        let verdict = verdict_cell(&claim.test).to_owned();
+        table.add_row(names.into_iter().chain(test_cells(&claim.test)).chain([verdict]));
     }
     with_numbers_right(table, 3)
 }
@@ -157,10 +133,9 @@ fn curve_table(outcome: &ExperimentOutcome) -> String {
     table.set_header(std::iter::once(&title).chain(regions.iter().copied()));
     for point in &outcome.curve {
         let share = format!("{:.0} %", 100.0 * point.fraction);
-        table.add_row(std::iter::once(share).chain(regions.iter().map(|region| {
-            let sd = point.sd[*region].map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
-            format!("{:.4}{sd}", point.dice[*region])
-        })));
+        table.add_row(std::iter::once(share).chain(
+            regions.iter().map(|region| spread_cell(point.dice[*region], point.sd[*region], None)),
+        ));
     }
     with_numbers_right(table, 1)
 }

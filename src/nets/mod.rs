@@ -49,7 +49,7 @@ pub use freezing::check_frozen_parts;
 pub use kernel_choice::{KernelChoice, choose_kernels};
 pub use kernel_winners::keep_kernel_winners;
 pub use learner::Learner;
-pub use mirrored::{MIRRORINGS, Mirrored};
+pub use mirrored::Mirrored;
 pub use model_rng::ModelRng;
 pub use norm::Norm;
 pub use optimiser::{OptimiserConfig, UpdateRule};

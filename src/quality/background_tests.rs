@@ -1,9 +1,8 @@
 //! Tests of what counts as background, on both sides of each threshold.
 
+use crate::quality::background::{ImageBackground, find_background};
 use crate::quality::surround::{corner_places, face_places};
-use crate::quality::{
-    BackgroundRange, Certainty, ForegroundRule, ImageBackground, find_background,
-};
+use crate::quality::{BackgroundRange, Certainty, ForegroundRule};
 use crate::volume::{Dims, Voxels};
 
 const SIDE: usize = 20;

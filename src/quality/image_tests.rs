@@ -1,7 +1,7 @@
 //! Tests of an image's quality.
 
 use super::*;
-use crate::quality::SPIKE_WIDTHS;
+use crate::quality::extremes::SPIKE_WIDTHS;
 use crate::quality::sorted::central_range;
 
 /// Column of `tissue` between as many zeros, as integers if all are.

@@ -13,11 +13,9 @@ mod policy;
 mod sorted;
 mod surround;
 
-pub use background::{
-    BackgroundRange, Certainty, ImageBackground, SecondConstant, find_background,
-};
+pub use background::{BackgroundRange, Certainty};
 pub use case::{CaseQuality, MARKS, TumourPlaces};
-pub use extremes::{ClipLimits, SPIKE_WIDTHS, Saturation};
+pub use extremes::ClipLimits;
 pub use finding::{FindingKind, QualityFinding, Severity};
-pub use image::{CertainTissue, ImageQuality, REPORTED_PERCENTILES, TissueDistribution};
+pub use image::{CertainTissue, ImageQuality};
 pub use policy::{Consequence, ForegroundRule, QualityPolicy};

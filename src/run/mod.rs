@@ -56,7 +56,7 @@ cfg_if! {
         mod validation_loss;
         pub mod weights_file;
 
-        pub use demo::{DemoOutcome, demo_destination, run_demo};
+        pub use demo::{demo_destination, run_demo};
         pub use device_memory::DeviceMemory;
         pub use division::{Division, labelled_cases, name_patients, read_split_file};
         pub use ensemble::{CheckpointChoice, Ensemble, Member, ResolvedEnsemble, ResolvedMember};

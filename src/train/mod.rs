@@ -25,7 +25,7 @@ pub use plateau::Plateau;
 pub use region_loss::{LossEntry, LossParts, RegionLoss, TrainingLoss, list_losses, register_loss};
 pub use region_targets::{RegionTargets, SoftenedMembers, counted_voxels, region_targets};
 pub use schedule::{Schedule, SchedulePosition};
-pub use settings::{CheckpointConfig, NonFinitePolicy, TrainerConfig, ValidationConfig};
+pub use settings::{NonFinitePolicy, TrainerConfig};
 pub use skips::SkipQueue;
 pub use trainer::{Trainer, TrainerContext};
 pub use training_progress::{BestEpoch, EpochSums, TrainingProgress, TrainingState};

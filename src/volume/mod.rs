@@ -33,7 +33,7 @@ pub use patient::{
     split_by_patient,
 };
 pub use region::Region;
-pub use region_names::{NamedTissue, RegionNames};
+pub use region_names::RegionNames;
 pub use region_set::{MAX_REGIONS, RegionDefinition, RegionSet};
 pub use targets::{
     CERTAIN, RegionProbabilities, Targets, most_likely_label, probabilities_of_label,

@@ -1,7 +1,7 @@
 //! Gamma that keeps the mean and standard deviation of the tissue.
 
-use gliaflow::augment::{Background, DrawnGamma, DrawnParams, Window};
-use gliaflow::volume::Dims;
+use gliaflow::internals::augment::{Background, DrawnGamma, DrawnParams, Window};
+use gliaflow::internals::volume::Dims;
 
 use super::toy::Toy;
 use super::{kernels, render};

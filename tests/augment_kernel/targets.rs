@@ -1,7 +1,9 @@
 //! What a sample is trained towards, label or probabilities: one voxel's, the same in both forms.
 
-use gliaflow::augment::{Background, CaseView, PatchImages, RenderPlan, TargetVoxels};
-use gliaflow::volume::{Box3, Dims, Modality, RegionProbabilities, probabilities_of_label};
+use gliaflow::internals::augment::{Background, CaseView, PatchImages, RenderPlan, TargetVoxels};
+use gliaflow::internals::volume::{
+    Box3, Dims, Modality, RegionProbabilities, probabilities_of_label,
+};
 use proptest::prelude::*;
 
 use super::{bits, drawn, kernels, render, toy, window};

@@ -1,9 +1,9 @@
 //! Small cases for the kernels.
 
-use gliaflow::augment::{CaseView, IntensityNormalisation};
-use gliaflow::base::{Domain, KeyedRng, SampleKey};
-use gliaflow::cache::{IntensityScale, TissueCounts, TissueHistogram};
-use gliaflow::volume::Dims;
+use gliaflow::internals::augment::{CaseView, IntensityNormalisation};
+use gliaflow::internals::base::{Domain, KeyedRng, SampleKey};
+use gliaflow::internals::cache::{IntensityScale, TissueCounts, TissueHistogram};
+use gliaflow::internals::volume::Dims;
 
 /// A case of a few hundred voxels.
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! The content of the golden case files.
 
-use gliaflow::base::Fingerprint;
-use gliaflow::cache::{
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::cache::{
     BackgroundBasis, CaseContents, CaseDescription, CaseMeaning, Clipping, Foreground,
     IntensityScale, IntensityStats, MappedCase, ModalityRecord, OutsideLabel, SourceFile,
     TissueHistogram,
 };
-use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid};
+use gliaflow::internals::volume::{
+    Affine, Box3, CaseId, Dims, LabelScheme, Modality, Region, SourceGrid,
+};
 
 /// What the golden file of v1 holds.
 pub(super) fn golden_v1() -> CaseContents {

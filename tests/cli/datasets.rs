@@ -12,8 +12,8 @@ mod verbs;
 
 use std::path::Path;
 
-use gliaflow::brats::{CaseReader, discover_cases};
-use gliaflow::volume::{Case, LabelScheme};
+use gliaflow::internals::brats::{CaseReader, discover_cases};
+use gliaflow::internals::volume::{Case, LabelScheme};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use gliaflow::eval::Predictor;
-use gliaflow::pipeline::whole_case::WholeCase;
-use gliaflow::run::{CheckpointChoice, Ensemble, Member};
-use gliaflow::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid};
+use gliaflow::internals::eval::Predictor;
+use gliaflow::internals::pipeline::whole_case::WholeCase;
+use gliaflow::internals::run::{CheckpointChoice, Ensemble, Member};
+use gliaflow::internals::volume::{Affine, Box3, CaseId, Dims, LabelScheme, SourceGrid};
 
 use crate::cli::harness::{Desk, TINY};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::nets::onnx::proto::ModelProto;
+use gliaflow::internals::nets::onnx::proto::ModelProto;
 use prost::Message;
 use serde_json::Value;
 

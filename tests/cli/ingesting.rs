@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use gliaflow::brats::discover_cases;
-use gliaflow::cache::SourceState;
-use gliaflow::pipeline::stat_files;
+use gliaflow::internals::brats::discover_cases;
+use gliaflow::internals::cache::SourceState;
+use gliaflow::internals::pipeline::stat_files;
 
 use crate::cli::harness::{Desk, bytes_below};
 use crate::cli::nifti_file::{NiftiFile, edit_floats};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::brats::{read_labels_only, write_labels};
-use gliaflow::cache::{CaseStore, ExpectedSource, PreprocessConfig};
-use gliaflow::volume::{Affine, CaseId, Dims, LabelScheme, Region, SourceGrid};
+use gliaflow::internals::brats::{read_labels_only, write_labels};
+use gliaflow::internals::cache::{CaseStore, ExpectedSource, PreprocessConfig};
+use gliaflow::internals::volume::{Affine, CaseId, Dims, LabelScheme, Region, SourceGrid};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -1,7 +1,7 @@
 //! Runs of other modalities than all four and of other regions than ET, TC and WT.
 
-use gliaflow::brats::{read_labels_only, write_labels};
-use gliaflow::volume::LabelScheme;
+use gliaflow::internals::brats::{read_labels_only, write_labels};
+use gliaflow::internals::volume::LabelScheme;
 
 use crate::cli::harness::Desk;
 use crate::cli::resuming::{NETWORKS, assert_same_outcome, kill_after_a_checkpoint, line};

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use gliaflow::brats::{CaseReader, discover_cases, read_labels_only, write_labels};
-use gliaflow::experiment::config::{ExperimentConfig, Repetition};
-use gliaflow::run::config;
-use gliaflow::volume::LabelScheme;
+use gliaflow::internals::brats::{CaseReader, discover_cases, read_labels_only, write_labels};
+use gliaflow::internals::experiment::config::{ExperimentConfig, Repetition};
+use gliaflow::internals::run::config;
+use gliaflow::internals::volume::LabelScheme;
 
 use crate::cli::harness::{Desk, TINY};
 use crate::cli::nifti_file::NiftiFile;

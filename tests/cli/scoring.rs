@@ -1,7 +1,7 @@
 //! `score`: label files against label files, without a network.
 
-use gliaflow::brats::{read_labels_only, source_grid, write_labels};
-use gliaflow::volume::{Affine, Dims, LabelScheme};
+use gliaflow::internals::brats::{read_labels_only, source_grid, write_labels};
+use gliaflow::internals::volume::{Affine, Dims, LabelScheme};
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -5,7 +5,7 @@
 //! (`augment.gamma.retain_stats`), as nnU-Net's does, because without it half of all real volumes
 //! moved by more than 1.3 standard deviations. Without it the samples are the old ones.
 
-use gliaflow::base::Fingerprinter;
+use gliaflow::internals::base::Fingerprinter;
 
 use crate::cli::harness::{Desk, TINY};
 use crate::cli::nifti_file::NiftiFile;

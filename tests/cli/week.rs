@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use gliaflow::base::{Domain, KeyedRng, SampleKey};
+use gliaflow::internals::base::{Domain, KeyedRng, SampleKey};
 
 use self::disturbances::{Loss, Peace, draw_setting, press};
 use self::kept::{Kept, assert_same, collect_kept};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::pipeline::{ingest, loader, whole_case};
-use gliaflow::telemetry::catalog::{self, CATALOGUE, RunState};
-use gliaflow::telemetry::{Metric, MetricKind};
-use gliaflow::volume::Split;
+use gliaflow::internals::pipeline::{ingest, loader, whole_case};
+use gliaflow::internals::telemetry::catalog::{self, CATALOGUE, RunState};
+use gliaflow::internals::telemetry::{Metric, MetricKind};
+use gliaflow::internals::volume::Split;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{T_LAND, T_LUNLESS};
 use promql_parser::parser::{self, BinaryExpr, Call, Expr, LabelModifier, VectorSelector};

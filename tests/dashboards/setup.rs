@@ -1,6 +1,6 @@
 //! The files around the dashboards fit each other and the binary.
 
-use gliaflow::telemetry::MetricsAddress;
+use gliaflow::internals::telemetry::MetricsAddress;
 
 use super::panels::{list, string};
 use super::{DASHBOARDS, text, yaml};

@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use gliaflow::actor::StopLatch;
-use gliaflow::base::Reason;
-use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::ingest::{IngestResources, IngestWorkers};
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::{Arrivals, OnArrival, PrefetchIngest, PrefetchIngestParts};
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::cache::PreprocessConfig;
+use gliaflow::internals::pipeline::ingest::{IngestResources, IngestWorkers};
+use gliaflow::internals::pipeline::loader::{CaseSource, LoaderParts, start_loader};
+use gliaflow::internals::pipeline::{Arrivals, OnArrival, PrefetchIngest, PrefetchIngestParts};
 
 use super::setting::{Setting, every_transform, flair, hash, truncate};
 use crate::deadline::{LIMIT, Watch, within};

@@ -4,16 +4,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gliaflow::actor::StopLatch;
-use gliaflow::base::Fingerprint;
-use gliaflow::brats::{CaseFiles, CaseReader};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::brats::{CaseFiles, CaseReader};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{
     Annotation, AnnotationVoxels, CaseStore, PreprocessConfig, prepare_in_buffers,
 };
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::{Annotations, Batch};
-use gliaflow::volume::{RegionProbabilities, Targets, label, probabilities_of_label};
+use gliaflow::internals::pipeline::loader::{CaseSource, LoaderParts, start_loader};
+use gliaflow::internals::pipeline::{Annotations, Batch};
+use gliaflow::internals::volume::{RegionProbabilities, Targets, label, probabilities_of_label};
 
 use super::setting::{Setting, every_transform, fixed};
 use crate::deadline::{LIMIT, Watch, within};

@@ -1,9 +1,9 @@
 //! Batches' memory goes round: a long run makes what the memory budget counts, and not one batch more.
 
-use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::Batch;
-use gliaflow::telemetry::Recorder;
-use gliaflow::volume::Targets;
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::pipeline::Batch;
+use gliaflow::internals::telemetry::Recorder;
+use gliaflow::internals::volume::Targets;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;

@@ -1,8 +1,8 @@
 //! A drained loader delivers what is in flight as full batches, and the samples that fill none are
 //! the first of the next run.
 
-use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::{Batch, LoaderConfig};
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::pipeline::{Batch, LoaderConfig};
 
 use super::setting::{Setting, fixed, samples};
 use crate::backpressure::parked;

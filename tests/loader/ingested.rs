@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gliaflow::actor::{Feed, RunningTopology, StopLatch};
-use gliaflow::base::Reason;
-use gliaflow::brats::{CaseFiles, write_intensities, write_labels};
-use gliaflow::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
-use gliaflow::pipeline::ingest::{IngestOutcome, IngestResources, IngestWorkers, start_ingest};
-use gliaflow::pipeline::stat_files;
-use gliaflow::volume::{Dims, SourceGrid};
+use gliaflow::internals::actor::{Feed, RunningTopology, StopLatch};
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::brats::{CaseFiles, write_intensities, write_labels};
+use gliaflow::internals::cache::{ExpectedSource, MappedCase, PreprocessConfig, Verify};
+use gliaflow::internals::pipeline::ingest::{
+    IngestOutcome, IngestResources, IngestWorkers, start_ingest,
+};
+use gliaflow::internals::pipeline::stat_files;
+use gliaflow::internals::volume::{Dims, SourceGrid};
 
 use super::setting::{Setting, flair, phantom, truncate};
 use crate::backpressure::parked;

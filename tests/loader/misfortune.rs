@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use gliaflow::actor::{EarlierSkips, Source, StopLatch};
-use gliaflow::base::{Fault, Reason};
-use gliaflow::brats::{CaseFiles, CaseReader};
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::loader::{LoaderParts, start_loader};
-use gliaflow::pipeline::{Normalize, SamplePlanner, decode_case};
+use gliaflow::internals::actor::{EarlierSkips, Source, StopLatch};
+use gliaflow::internals::base::{Fault, Reason};
+use gliaflow::internals::brats::{CaseFiles, CaseReader};
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::PreprocessConfig;
+use gliaflow::internals::pipeline::loader::{LoaderParts, start_loader};
+use gliaflow::internals::pipeline::{Normalize, SamplePlanner, decode_case};
 
 use super::setting::{Setting, fixed, flair, hash, replace, samples, truncate};
 use crate::backpressure::parked;
@@ -114,7 +114,7 @@ fn a_case_bad_from_the_start_is_skipped_at_every_turn_for_any_number_of_workers(
         let cohort = setting.cohort();
         let victim = &cohort[3];
         truncate(flair(victim));
-        let of_others = |batch: &gliaflow::pipeline::Batch| -> Vec<_> {
+        let of_others = |batch: &gliaflow::internals::pipeline::Batch| -> Vec<_> {
             let places = batch.provenance.iter().zip(samples(batch));
             places.filter(|(from, _)| from.case != victim.id).map(|(_, sample)| sample).collect()
         };

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gliaflow::augment::{Background, DrawnMixing, DrawnParams, Window};
-use gliaflow::base::SampleKey;
-use gliaflow::brats::phantom::generate_phantom;
-use gliaflow::buffers::PatchBuffer;
-use gliaflow::cache::MappedCase;
-use gliaflow::pipeline::augment::Augment;
-use gliaflow::pipeline::{CaseHandle, DrawnSample};
-use gliaflow::volume::{Dims, Targets, probabilities_of_label};
+use gliaflow::internals::augment::{Background, DrawnMixing, DrawnParams, Window};
+use gliaflow::internals::base::SampleKey;
+use gliaflow::internals::brats::phantom::generate_phantom;
+use gliaflow::internals::buffers::PatchBuffer;
+use gliaflow::internals::cache::MappedCase;
+use gliaflow::internals::pipeline::augment::Augment;
+use gliaflow::internals::pipeline::{CaseHandle, DrawnSample};
+use gliaflow::internals::volume::{Dims, Targets, probabilities_of_label};
 use half::f16;
 
 use super::patches::{case_of, mapped};

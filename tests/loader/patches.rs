@@ -3,18 +3,20 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::Stage;
-use gliaflow::augment::{AugmentConfig, Background, DrawnParams, Window};
-use gliaflow::base::{Domain, Fingerprint, KeyedRng, SampleKey};
-use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::buffers::{CaseBuffers, PatchBuffer};
-use gliaflow::cache::{
+use gliaflow::internals::actor::Stage;
+use gliaflow::internals::augment::{AugmentConfig, Background, DrawnParams, Window};
+use gliaflow::internals::base::{Domain, Fingerprint, KeyedRng, SampleKey};
+use gliaflow::internals::brats::phantom::{PhantomCase, generate_phantom};
+use gliaflow::internals::buffers::{CaseBuffers, PatchBuffer};
+use gliaflow::internals::cache::{
     CaseStore, ExpectedSource, MappedCase, PreprocessConfig, prepare_in_buffers,
 };
-use gliaflow::pipeline::augment::Augment;
-use gliaflow::pipeline::{CaseHandle, Crop, CropConfig, DrawnSample, Sample};
-use gliaflow::quality::QualityPolicy;
-use gliaflow::volume::{Affine, Case, CaseId, Dims, LabelScheme, RunChannels, SourceGrid, Voxels};
+use gliaflow::internals::pipeline::augment::Augment;
+use gliaflow::internals::pipeline::{CaseHandle, Crop, CropConfig, DrawnSample, Sample};
+use gliaflow::internals::quality::QualityPolicy;
+use gliaflow::internals::volume::{
+    Affine, Case, CaseId, Dims, LabelScheme, RunChannels, SourceGrid, Voxels,
+};
 use half::f16;
 
 use super::reference::{Cut, Reference, tolerance};

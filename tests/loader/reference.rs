@@ -1,8 +1,8 @@
 //! What a patch must hold, computed slowly, in f64 and from whole volumes: no box, no file, no row
 //! copies, no code of the loader's.
 
-use gliaflow::brats::phantom::PhantomCase;
-use gliaflow::volume::{Box3, Dims};
+use gliaflow::internals::brats::phantom::PhantomCase;
+use gliaflow::internals::volume::{Box3, Dims};
 
 /// Where a patch is cut.
 #[derive(Debug, Clone, Copy)]

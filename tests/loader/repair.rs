@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use gliaflow::base::Reason;
-use gliaflow::cache::{MappedCase, Verify};
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::cache::{MappedCase, Verify};
 
 use super::setting::{Setting, hash, replace, replace_in_secret};
 use crate::deadline::{LIMIT, within};

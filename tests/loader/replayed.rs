@@ -1,11 +1,11 @@
 //! A replayed sample is the one that the network saw, and lies where it came from.
 
-use gliaflow::actor::StopLatch;
-use gliaflow::brats::read_volume;
-use gliaflow::pipeline::{
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::brats::read_volume;
+use gliaflow::internals::pipeline::{
     Batch, CaseHandle, Crop, DrawnSample, ReplayedSample, replay_sample, write_sample_arrays,
 };
-use gliaflow::volume::{Dims, LabelScheme, Region, RunChannels, Targets};
+use gliaflow::internals::volume::{Dims, LabelScheme, Region, RunChannels, Targets};
 use half::f16;
 
 use super::reference::Reference;

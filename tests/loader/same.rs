@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::WorkerPlan;
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::pipeline::WorkerPlan;
 
 use super::setting::{Setting, every_transform, fixed, hash, samples};
 use crate::deadline::{LIMIT, within};

@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use gliaflow::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
-use gliaflow::augment::AugmentConfig;
-use gliaflow::base::{Fingerprint, Fingerprinter};
-use gliaflow::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
-use gliaflow::brats::{CaseFiles, discover_cases};
-use gliaflow::cache::{CaseStore, PreprocessConfig};
-use gliaflow::pipeline::loader::{CaseSource, LoaderParts, start_loader};
-use gliaflow::pipeline::{
+use gliaflow::internals::actor::{Feed, RunningTopology, SkippedItem, StopLatch};
+use gliaflow::internals::augment::AugmentConfig;
+use gliaflow::internals::base::{Fingerprint, Fingerprinter};
+use gliaflow::internals::brats::phantom::{PhantomCase, PhantomConfig, cohort, generate_phantom};
+use gliaflow::internals::brats::{CaseFiles, discover_cases};
+use gliaflow::internals::cache::{CaseStore, PreprocessConfig};
+use gliaflow::internals::pipeline::loader::{CaseSource, LoaderParts, start_loader};
+use gliaflow::internals::pipeline::{
     Batch, CropConfig, Fetch, Footprint, LoaderConfig, LoaderWorkers, Plan, WorkerPlan,
 };
-use gliaflow::volume::{CaseId, Dims};
+use gliaflow::internals::volume::{CaseId, Dims};
 
 use crate::deadline::Watch;
 use crate::numbers::runtime;

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use gliaflow::brats::phantom::{PhantomCase, generate_phantom};
-use gliaflow::cache::MappedCase;
-use gliaflow::pipeline::CropConfig;
-use gliaflow::volume::{Dims, Region, label};
+use gliaflow::internals::brats::phantom::{PhantomCase, generate_phantom};
+use gliaflow::internals::cache::MappedCase;
+use gliaflow::internals::pipeline::CropConfig;
+use gliaflow::internals::volume::{Dims, Region, label};
 
 use super::patches::{Cutter, case_of, mapped};
 use super::setting::{PHANTOMS, mirroring};

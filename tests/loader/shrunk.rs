@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use gliaflow::actor::StopLatch;
-use gliaflow::base::Reason;
-use gliaflow::pipeline::whole_case::WholeCaseSource;
-use gliaflow::volume::CaseId;
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::pipeline::whole_case::WholeCaseSource;
+use gliaflow::internals::volume::CaseId;
 
 use super::setting::{Setting, hash, samples};
 use crate::deadline::{LIMIT, within};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gliaflow::actor::StopLatch;
-use gliaflow::pipeline::LoaderConfig;
-use gliaflow::volume::Dims;
+use gliaflow::internals::actor::StopLatch;
+use gliaflow::internals::pipeline::LoaderConfig;
+use gliaflow::internals::volume::Dims;
 
 use super::setting::{Setting, fixed};
 use crate::backpressure::parked;

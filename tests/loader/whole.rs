@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use gliaflow::actor::{Feed, RunningTopology, StopLatch};
-use gliaflow::base::Reason;
-use gliaflow::brats::CaseFiles;
-use gliaflow::cache::PreprocessConfig;
-use gliaflow::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
-use gliaflow::volume::Modality;
+use gliaflow::internals::actor::{Feed, RunningTopology, StopLatch};
+use gliaflow::internals::base::Reason;
+use gliaflow::internals::brats::CaseFiles;
+use gliaflow::internals::cache::PreprocessConfig;
+use gliaflow::internals::pipeline::whole_case::{WholeCase, WholeCaseOutcome, WholeCaseSource};
+use gliaflow::internals::volume::Modality;
 
 use super::reference::{Reference, tolerance};
 use super::setting::{Setting, flair, phantom, truncate};

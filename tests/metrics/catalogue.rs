@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gliaflow::telemetry::catalog::CATALOGUE;
-use gliaflow::telemetry::{Metric, MetricKind, Unit};
+use gliaflow::internals::telemetry::catalog::CATALOGUE;
+use gliaflow::internals::telemetry::{Metric, MetricKind, Unit};
 
 use super::is_snake_case;
 

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gliaflow::base::raise_open_file_limit;
-use gliaflow::telemetry::{Exporter, MAX_CONNECTIONS, Recorder, catalog};
+use gliaflow::internals::base::raise_open_file_limit;
+use gliaflow::internals::telemetry::{Exporter, MAX_CONNECTIONS, Recorder, catalog};
 
 use super::{ANY_PORT, Answer, DEADLINE, endpoint, get, get_fresh, series, value};
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use gliaflow::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
-use gliaflow::nets::{Blueprint, Learner, OptimiserConfig};
-use gliaflow::train::{DiceBceLoss, region_targets};
-use gliaflow::volume::RegionSet;
+use gliaflow::internals::nets::learner::{AVERAGE_FILE, OPTIMISER_FILE, WEIGHTS_FILE};
+use gliaflow::internals::nets::{Blueprint, Learner, OptimiserConfig};
+use gliaflow::internals::train::{DiceBceLoss, region_targets};
+use gliaflow::internals::volume::RegionSet;
 use serde_json::json;
 
 use super::{images, labels, probabilities, small_ones, step};
@@ -29,7 +29,8 @@ fn optimisers() -> [OptimiserConfig; 4] {
 fn learners() -> impl Iterator<Item = (String, Box<dyn Blueprint>, OptimiserConfig)> {
     small_ones().into_iter().flat_map(|blueprint| {
         let settings = blueprint.settings();
-        let entry = gliaflow::nets::ArchitectureEntry::find_by_name(blueprint.name()).unwrap();
+        let entry =
+            gliaflow::internals::nets::ArchitectureEntry::find_by_name(blueprint.name()).unwrap();
         optimisers().into_iter().map(move |optimiser| {
             let name = format!("{} {optimiser:?}", entry.name);
             (name, entry.parse_settings(&settings).unwrap(), optimiser)

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use gliaflow::nets::exchange::to_torch_bytes;
-use gliaflow::nets::{ArchitectureEntry, OptimiserConfig};
+use gliaflow::internals::nets::exchange::to_torch_bytes;
+use gliaflow::internals::nets::{ArchitectureEntry, OptimiserConfig};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;

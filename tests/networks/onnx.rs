@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use gliaflow::nets::onnx::proto::{ModelProto, NodeProto};
-use gliaflow::nets::onnx::{IMAGES, IR_VERSION, LOGITS, OPSET, encode_model};
-use gliaflow::nets::registry::registry_entry;
-use gliaflow::nets::{
+use gliaflow::internals::nets::onnx::proto::{ModelProto, NodeProto};
+use gliaflow::internals::nets::onnx::{IMAGES, IR_VERSION, LOGITS, OPSET, encode_model};
+use gliaflow::internals::nets::registry::registry_entry;
+use gliaflow::internals::nets::{
     Architecture, ArchitectureEntry, Blueprint, ConvUnit, ExportedNetwork, ModelRng,
     OptimiserConfig, Output,
 };
-use gliaflow::volume::{Modality, ModalitySet, RunChannels};
+use gliaflow::internals::volume::{Modality, ModalitySet, RunChannels};
 use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::nets::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
-use gliaflow::nets::onnx::{IMAGES, LOGITS};
+use gliaflow::internals::nets::onnx::proto::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, data_type,
+};
+use gliaflow::internals::nets::onnx::{IMAGES, LOGITS};
 
 /// Tensor of any rank, row-major.
 #[derive(Debug, Clone)]

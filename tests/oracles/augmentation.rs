@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::augment::{
+use gliaflow::internals::augment::{
     Background, CaseView, ChannelFilters, DrawnFilters, DrawnParams, FilterBuffers,
     IntensityNormalisation, Kernel, Matrix3, PatchImages, RenderPlan, Window,
 };
-use gliaflow::volume::{Dims, Modality};
+use gliaflow::internals::volume::{Dims, Modality};
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, tensors, worst};

@@ -2,9 +2,9 @@
 //! parameter.
 
 use burn::tensor::Device;
-use gliaflow::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
-use gliaflow::train::{DiceBceLoss, region_targets};
-use gliaflow::volume::{RegionSet, RunChannels};
+use gliaflow::internals::nets::{Architecture, Cascaded, CascadedConfig, ModelRng, mean_pool};
+use gliaflow::internals::train::{DiceBceLoss, region_targets};
+use gliaflow::internals::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{

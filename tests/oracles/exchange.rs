@@ -6,10 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::nets::exchange::{Weight, to_bytes};
-use gliaflow::nets::weights::ParameterShape;
-use gliaflow::nets::{ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig};
-use gliaflow::volume::{ModalitySet, Region, RegionSet, RunChannels, label};
+use gliaflow::internals::nets::exchange::{Weight, to_bytes};
+use gliaflow::internals::nets::weights::ParameterShape;
+use gliaflow::internals::nets::{
+    ARCHITECTURES, ArchitectureEntry, Blueprint, Learner, OptimiserConfig,
+};
+use gliaflow::internals::volume::{ModalitySet, Region, RegionSet, RunChannels, label};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

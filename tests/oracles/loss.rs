@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::train::DiceBceLoss;
+use gliaflow::internals::train::DiceBceLoss;
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, worst};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use gliaflow::nets::weights;
-use gliaflow::volume::{Dims, LabelScheme};
+use gliaflow::internals::nets::weights;
+use gliaflow::internals::volume::{Dims, LabelScheme};
 use serde::Deserialize;
 
 use super::counters::{off_projections, uniform, units};

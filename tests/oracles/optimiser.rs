@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Tensor};
-use gliaflow::nets::OptimiserConfig;
-use gliaflow::train::{Plateau, Schedule, SchedulePosition, TrainerConfig};
+use gliaflow::internals::nets::OptimiserConfig;
+use gliaflow::internals::train::{Plateau, Schedule, SchedulePosition, TrainerConfig};
 use serde_json::json;
 
 use super::counters::uniform;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::base::Fingerprint;
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
-use gliaflow::quality::QualityPolicy;
-use gliaflow::resampling::{
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::internals::quality::QualityPolicy;
+use gliaflow::internals::resampling::{
     GridMap, Interpolation, Resampling, resample_image, resample_labels, resample_probabilities,
 };
-use gliaflow::volume::{Affine, Box3, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels};
+use gliaflow::internals::volume::{
+    Affine, Box3, Case, CaseId, Dims, LabelScheme, SourceGrid, Voxels,
+};
 use serde::Deserialize;
 
 use super::counters::uniform;
@@ -94,7 +96,7 @@ fn a_prepared_case_is_simpleitks_to_sixteen_bits() {
             labels: Some(case.labels.clone()),
             mask: Some(vec![1; count]),
             scheme: LabelScheme::Brats2024,
-            channels: gliaflow::volume::RunChannels::default(),
+            channels: gliaflow::internals::volume::RunChannels::default(),
             fingerprint: Fingerprint([0; 16]),
             bytes_read: 0,
         };

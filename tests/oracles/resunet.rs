@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::nets::{Architecture, ModelRng, Output, ResUNetVae, ResUNetVaeConfig};
-use gliaflow::train::{DiceBceLoss, region_targets};
-use gliaflow::volume::{Dims, RegionSet, RunChannels};
+use gliaflow::internals::nets::{Architecture, ModelRng, Output, ResUNetVae, ResUNetVaeConfig};
+use gliaflow::internals::train::{DiceBceLoss, region_targets};
+use gliaflow::internals::volume::{Dims, RegionSet, RunChannels};
 
 use super::counters::uniform;
 use super::figures::fixture;

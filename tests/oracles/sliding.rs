@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use gliaflow::eval::{Sliding, SlidingConfig, Weighting};
-use gliaflow::volume::Dims;
+use gliaflow::internals::eval::{Sliding, SlidingConfig, Weighting};
+use gliaflow::internals::volume::Dims;
 use serde::Deserialize;
 
 use super::counters::{off_projections, uniform};

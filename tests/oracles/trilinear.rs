@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use gliaflow::nets::upsample_trilinear;
+use gliaflow::internals::nets::upsample_trilinear;
 use serde::Deserialize;
 
 use super::figures::{Array, fixture, worst};

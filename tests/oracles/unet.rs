@@ -2,9 +2,9 @@
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use gliaflow::nets::{Architecture, UNet, UNetConfig};
-use gliaflow::train::{DiceBceLoss, region_targets};
-use gliaflow::volume::{RegionSet, RunChannels};
+use gliaflow::internals::nets::{Architecture, UNet, UNetConfig};
+use gliaflow::internals::train::{DiceBceLoss, region_targets};
+use gliaflow::internals::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{

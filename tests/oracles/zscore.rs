@@ -1,9 +1,9 @@
 //! The z-score of a prepared case against PyTorch's and MONAI's, voxel by voxel.
 
-use gliaflow::base::Fingerprint;
-use gliaflow::buffers::CaseBuffers;
-use gliaflow::cache::{PreprocessConfig, prepare_in_buffers};
-use gliaflow::volume::{
+use gliaflow::internals::base::Fingerprint;
+use gliaflow::internals::buffers::CaseBuffers;
+use gliaflow::internals::cache::{PreprocessConfig, prepare_in_buffers};
+use gliaflow::internals::volume::{
     Affine, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid, Voxels,
 };
 use serde::Deserialize;

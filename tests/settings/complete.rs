@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::run::config::{load, run_schema};
+use gliaflow::internals::run::config::{load, run_schema};
 
 use super::leaves;
 use super::list::list_settings;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gliaflow::base::range_text;
+use gliaflow::internals::base::range_text;
 use serde_json::Value;
 
 use super::list::{Setting, list_settings};

@@ -18,7 +18,6 @@ mod graph;
 mod operators;
 pub mod proto;
 
-pub use attribute::OperatorSetting;
 pub use graph::{GraphValue, OnnxGraph};
 pub use operators::{GraphKernel, GraphNorm};
 

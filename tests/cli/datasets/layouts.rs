@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gliaflow::volume::LabelScheme;
+use gliaflow::internals::volume::LabelScheme;
 use serde_json::json;
 
 use super::sources::{NAMES, Source, inflate, put_file};

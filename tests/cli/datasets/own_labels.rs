@@ -1,7 +1,7 @@
 //! Labels, regions and modalities that a description names, from the first look to the scores.
 
-use gliaflow::brats::read_labels_only;
-use gliaflow::volume::LabelScheme;
+use gliaflow::internals::brats::read_labels_only;
+use gliaflow::internals::volume::LabelScheme;
 use serde_json::json;
 
 use crate::cli::datasets::layouts::TO_2020;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use gliaflow::brats::{read_labels_only, write_labels};
-use gliaflow::volume::LabelScheme;
+use gliaflow::internals::brats::{read_labels_only, write_labels};
+use gliaflow::internals::volume::LabelScheme;
 
 use crate::cli::harness::Desk;
 

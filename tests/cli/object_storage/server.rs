@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use gliaflow::base::Fingerprint;
+use gliaflow::internals::base::Fingerprint;
 
 /// Access key that is let in.
 const KEY: &str = "AKIAGLIAFLOW";

@@ -1,7 +1,7 @@
 //! Checkpoints, pointers, journals, scores and reports of runs; annotations; scores, journal and
 //! table of studies.
 
-use gliaflow::run::CheckpointChoice;
+use gliaflow::internals::run::CheckpointChoice;
 use serde_json::Value;
 
 use super::{Remains, Sequence, files_below, remove};

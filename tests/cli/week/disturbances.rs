@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use gliaflow::base::KeyedRng;
+use gliaflow::internals::base::KeyedRng;
 
 use crate::cli::harness::{Desk, Process};
 use crate::cli::publishing::remove;

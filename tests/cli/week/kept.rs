@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gliaflow::run::CheckpointChoice;
+use gliaflow::internals::run::CheckpointChoice;
 use serde_json::Value;
 
 use crate::cli::harness::Desk;

@@ -39,6 +39,7 @@ const TOOLKIT: &str = "install the CUDA toolkit, or the Python wheels nvidia-cud
 
 /// The first part of CUDA that is not there. Its text is the problem and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "found by looking for a driver"))]
 pub enum Missing {
     /// CUDA is not compiled in.
     #[error(
@@ -140,6 +141,7 @@ fn version(counted: i32) -> String {
 
 impl Missing {
     /// Reads NVRTC's log of a trial kernel that does not compile against `include`.
+    #[cfg(any(feature = "cuda", test))]
     pub fn of_log(log: &str, include: PathBuf) -> Self {
         const ABSENT: &str = "cannot open source file \"";
         let absent = log.split_once(ABSENT).and_then(|(_, rest)| rest.split_once('"'));
