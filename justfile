@@ -156,7 +156,7 @@ language *ARGS:
     scripts/language.py {{ARGS}}
 
 # A small study on phantoms under a real Slurm of this machine: undisturbed, cancelled, on a node that fails, requeued;
-# the same tables as without Slurm. Minutes; needs slurm-wlm and munge (scripts/require).
+# the same tables as without Slurm. A quarter of an hour; needs slurm-wlm and munge (scripts/require).
 slurm *ARGS:
     cargo build
     scripts/check_slurm.py {{ARGS}} "${CARGO_TARGET_DIR:-target}/debug/gliaflow"

@@ -13,52 +13,47 @@ Runs of configs/slurm-demo.toml:
     lost-node   a node that fails with everything on it, in the midst of a training
     time-limit  a time limit that is too short for a training
 
-Needs Debian's slurm-wlm and munge. Exits with 1 and the reason if a promise does not hold.
+At last, `scripts/slurm stop` has to end everything, though daemons of Slurm are killed while a job runs.
+
+It waits for states and not for times: what may take long on a busy machine is awaited until a job has failed. Needs
+Debian's slurm-wlm and munge. Exits with 1 and the reason if a promise does not hold; stops Slurm on SIGINT and SIGTERM.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
+from trial_slurm import (
+    Signals,
+    await_node,
+    await_requeue,
+    expect,
+    is_newer,
+    job_field,
+    process_of,
+    processes_of_job,
+    restarts_of,
+    run,
+    say,
+    slurm,
+    state,
+    stop,
+    until,
+)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STUDY = ROOT / "configs/slurm-demo.toml"
 TABLES = ("table.md", "table.csv", "table.json")
-STARTED = time.monotonic()
 
-
-def say(text):
-    print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
-
-
-def run(*words, code=0):
-    """Output of a command that ends with that code."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode != code:
-        sys.exit(f"{' '.join(map(str, words))}: exit code {done.returncode}, not {code}: {done.stderr}{done.stdout}")
-    return done.stdout
-
-
-def until(what, is_so, seconds=120):
-    """Value of `is_so` once it is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = is_so()
-        if value:
-            return value
-        time.sleep(0.3)
-    sys.exit(f"{what}: not within {seconds} s\n{run('squeue', '--states=all', '--array')}")
-
-
-def expect(what, found, wanted):
-    if found != wanted:
-        sys.exit(f"{what}: {found}, not {wanted}")
+# Of a step of training: slow enough that a training goes on while Slurm finds out, which takes it half a minute or more.
+SLOW = "base.drill.slow_step_ms=800"
 
 
 class Study:
@@ -66,7 +61,8 @@ class Study:
 
     def __init__(self, program, out, settings=()):
         self.program, self.out, self.trainings = program, out, []
-        self.words = [program, "experiment", STUDY, "--out", out]
+        # Its own file: the jobs read it again and again.
+        self.words = [program, "experiment", out.parent / STUDY.name, "--out", out]
         for setting in settings:
             self.words += ["--set", setting]
 
@@ -91,8 +87,12 @@ class Study:
     def in_the_midst_of(self, step):
         """Job of a training once it has a checkpoint of this turn and goes on."""
         def task():
-            folders = list((self.out / "train").glob(f"{step.split(' ', 1)[1].replace(' ', '-')}-*/checkpoints/*"))
-            return self.task_of(step) if folders else None
+            found = self.task_of(step)
+            if not found:
+                return None
+            turn = time.mktime(time.strptime(job_field(found, "StartTime"), "%Y-%m-%dT%H:%M:%S"))
+            folders = (self.out / "train").glob(f"{step.split(' ', 1)[1].replace(' ', '-')}-*/checkpoints/step-*")
+            return found if any(is_newer(folder, turn + 1) for folder in folders) else None
         found = until(f"{step} in its midst", task)
         say(f"{self.out.name}: {step} is running as job {found}")
         return found
@@ -100,13 +100,15 @@ class Study:
     def restarts(self):
         """How often each training was queued again."""
         tasks = run("squeue", "--states=all", "--noheader", "--array", f"--jobs={','.join(self.trainings)}", "--format=%i")
-        found = [int(job_field(task, "Restarts")) for task in tasks.split()]
+        found = [restarts_of(task) for task in tasks.split()]
         say(f"{self.out.name}: restarts of the trainings: {found}")
         return found
 
     def finish(self):
         """Waits for the last job."""
-        until(f"{self.out.name}: the end of all jobs", lambda: not run("squeue", "--noheader"), 400)
+        until(f"{self.out.name}: the end of all jobs", lambda: not run("squeue", "--noheader"))
+        missing = [f"{status['kind']} {status['subject']}" for status in self.status() if status["state"] != "done"]
+        expect(f"{self.out.name}: steps that are not done", missing, [])
 
     def compare(self, local):
         for name in TABLES:
@@ -122,48 +124,6 @@ class Study:
         say(f"{self.out.name}: tables and {len(outcomes)} outcomes are those of the local run, to the byte")
 
 
-def job_field(task, field):
-    for word in run("scontrol", "show", "job", task).split():
-        if word.startswith(field + "="):
-            return word.split("=", 1)[1]
-    return None
-
-
-def state(task):
-    return job_field(task, "JobState")
-
-
-def process_of(folder, node):
-    return int((folder / f"node{node}.pid").read_text())
-
-
-def processes_below(number):
-    """Process ids of everything that descends from a process."""
-    parents = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found, left = [], [number]
-    while left:
-        own = left.pop()
-        children = parents.get(own, [])
-        found += children
-        left += children
-    return found
-
-
-def await_node(folder, node):
-    """Has a node back, once Slurm has found out that it does not answer (`*`) or is down."""
-    def is_missed():
-        state = run("sinfo", "--noheader", "--Node", f"--nodes=node{node}", "--format=%T").strip()
-        return state if state.startswith("down") or state.endswith("*") else None
-    say(f"node{node} is {until(f'node{node} is missed', is_missed)}")
-    run(ROOT / "scripts/slurm", "start-node", folder, node)
-
-
 def check_undisturbed(program, place, local):
     study = Study(program, place / "undisturbed")
     first = study.submit()
@@ -174,7 +134,7 @@ def check_undisturbed(program, place, local):
     expect("steps submitted twice", again["steps"], 0)
     expect("steps of the study", again["done"] + again["queued"], first["steps"])
     until("a step that Slurm runs in --status", lambda: any(
-        status["slurm"] and status["slurm"]["state"] == "RUNNING" and status["slurm"]["node"] for status in study.status()))
+        job["state"] == "RUNNING" and job["node"] for job in (status.get("slurm") for status in study.status()) if job))
     study.finish()
     study.compare(local)
     expect("steps submitted afterwards", study.submit()["steps"], 0)
@@ -182,8 +142,7 @@ def check_undisturbed(program, place, local):
 
 
 def check_disturbed(program, place, local, folder):
-    # Slow enough that a job goes on when Slurm finds out, after half a minute, that its node does not answer.
-    study = Study(program, place / "disturbed", ["base.drill.slow_step_ms=400"])
+    study = Study(program, place / "disturbed", [SLOW])
     everything = study.submit()["steps"]
     task = study.in_the_midst_of("train narrow seed 0")
     run("scancel", task)
@@ -194,39 +153,43 @@ def check_disturbed(program, place, local, folder):
         sys.exit(f"{submitted} of {everything} steps were submitted after scancel")
 
     task = study.in_the_midst_of("train narrow seed 0")
-    os.kill(process_of(folder, 2), signal.SIGKILL)
+    os.kill(process_of(folder, "node2"), signal.SIGKILL)
     say("slurmd of node2 is killed, its job's processes are not")
-    until("the job that is queued again", lambda: (job_field(task, "Restarts") or "0") != "0" or state(task) == "PENDING")
+    await_requeue(task)
     await_node(folder, 2)
 
-    task = study.in_the_midst_of("train control seed 0")
+    task = study.in_the_midst_of("train control of distilled seed 0")
     run("scancel", "--batch", "--signal=USR1", task)
-    until("the job that had itself queued again", lambda: (job_field(task, "Restarts") or "0") != "0")
+    await_requeue(task)
     say(f"job {task} was told to stop and is queued again")
     study.finish()
+    study.restarts()
     study.compare(local)
 
 
 def check_lost_node(program, place, local, folder):
-    study = Study(program, place / "lost-node")
+    study = Study(program, place / "lost-node", [SLOW])
     study.submit()
     task = study.in_the_midst_of("train wide seed 0")
-    for number in [process_of(folder, 2)] + processes_of_job(folder, task):
-        try:
+    lost = run("squeue", "--noheader", "--array", "--states=RUNNING", "--nodelist=node2", "--format=%i").split()
+    expect("the training is among the jobs of its node", task in lost, True)
+    numbers = [number for job in lost for number in processes_of_job(folder, job)]
+    for number in [process_of(folder, "node2"), *numbers]:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    say(f"node2 is lost with everything on it, job {task} among it")
+    say(f"node2 is lost with everything on it: jobs {', '.join(lost)}")
     await_node(folder, 2)
+    await_requeue(task)
     study.finish()
     study.restarts()
     study.compare(local)
 
 
 def check_time_limit(program, place, local):
-    # Later options count. Slurm looks at the clock every half minute, so a training has to take longer than that.
-    limits = 'slurm.steps.train.options=["--time=1","--signal=B:USR1@30"]'
-    study = Study(program, place / "time-limit", [limits, "base.drill.slow_step_ms=400"])
+    # Later options count. Slurm looks at the clock every half minute and warns up to half a minute early: 20 to 50 s
+    # behind a training's start, which takes longer, and at least half a minute ahead of the end.
+    limits = 'slurm.steps.train.options=["--time=1","--signal=B:USR1@10"]'
+    study = Study(program, place / "time-limit", [limits, SLOW])
     study.submit()
     study.finish()
     if max(study.restarts()) < 1:
@@ -234,21 +197,14 @@ def check_time_limit(program, place, local):
     study.compare(local)
 
 
-def processes_of_job(folder, task):
-    """Processes of a job of this cluster, its slurmstepd first."""
-    number = job_field(task, "JobId")
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if not path.read_bytes().startswith(f"slurmstepd: [{number}.".encode()):
-                continue
-            own = int(path.parent.name)
-            below = processes_below(own)
-            conf = f"SLURM_CONF={folder}/slurm.conf".encode()
-            if any(conf in pathlib.Path(f"/proc/{child}/environ").read_bytes().split(b"\0") for child in below):
-                return [own] + below
-        except OSError:
-            continue
-    sys.exit(f"job {task} has no processes")
+def check_stop(place, folder):
+    job = run("sbatch", "--parsable", "--partition=gpu", f"--output={place}/stop.log", "--wrap", "sleep 3600").strip()
+    until("a job to be left behind", lambda: state(job) == "RUNNING")
+    processes_of_job(folder, job)
+    for name in ("node2", "slurmctld"):
+        os.kill(process_of(folder, name), signal.SIGKILL)
+    say(f"slurmctld and slurmd of node2 are killed, job {job} goes on")
+    stop(folder)
 
 
 def main():
@@ -257,27 +213,36 @@ def main():
         "disturbed": lambda: check_disturbed(program, place, local, folder),
         "lost-node": lambda: check_lost_node(program, place, local, folder),
         "time-limit": lambda: check_time_limit(program, place, local),
+        "stop": lambda: check_stop(place, folder),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="leave studies and logs in this folder")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="leave studies and logs in this folder, a new one")
     parser.add_argument("--only", choices=checks, action="append", help="the local run, and this one; may be given again")
     parser.add_argument("program", type=pathlib.Path)
     options = parser.parse_args()
+    signals = Signals()
     program = options.program.resolve()
     place = options.keep.resolve() if options.keep else pathlib.Path(tempfile.mkdtemp(prefix="gliaflow-slurm-"))
     place.mkdir(parents=True, exist_ok=True)
+    if any(place.iterdir()):
+        sys.exit(f"{place} is not empty: name a new folder")
+    say(f"studies and logs: {place}")
+    shutil.copy(STUDY, place)
     folder = place / "cluster"
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     local = Study(program, place / "local")
     run(*local.words, "--metrics-addr", "off")
     say("local: done")
-    run(ROOT / "scripts/slurm", "start", folder)
-    say("Slurm is up: " + run("sinfo", "--version").strip())
     try:
-        for name in options.only or checks:
-            checks[name]()
+        with signals.held():
+            slurm("start", folder)
+        say("Slurm is up: " + run("sinfo", "--version").strip())
+        for name, check in checks.items():
+            if name in (options.only or checks):
+                check()
     finally:
-        run(ROOT / "scripts/slurm", "stop", folder)
+        signals.is_held = True
+        stop(folder)
     if not options.keep:
         shutil.rmtree(place)
     say("done")
