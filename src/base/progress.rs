@@ -1,9 +1,17 @@
 //! Progress of long work, shown as a bar, in a log, or not at all.
 
+use std::ops::Range;
+
 /// Receives the progress of one named task after another.
 pub trait Progress: Send + Sync {
-    /// Starts a task of `total` units, called `unit` ("cases", "steps").
-    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask>;
+    /// Starts a task of some units, called `unit` ("cases", "steps"). Units ahead of `units.start` are done: a resumed
+    /// run's rate and time left are those of its own steps.
+    fn begin_task(
+        &self,
+        task: &str,
+        unit: &'static str,
+        units: Range<u64>,
+    ) -> Box<dyn ProgressTask>;
 
     /// Shows a line that stays, above what is under way.
     fn print_line(&self, line: &str);
@@ -20,7 +28,7 @@ pub trait ProgressTask: Send + Sync {
 pub struct SilentProgress;
 
 impl Progress for SilentProgress {
-    fn begin_task(&self, _: &str, _: &'static str, _: u64) -> Box<dyn ProgressTask> {
+    fn begin_task(&self, _: &str, _: &'static str, _: Range<u64>) -> Box<dyn ProgressTask> {
         Box::new(Self)
     }
 

@@ -85,7 +85,8 @@ fn push_cases(store: &CaseStore, to: &Path, data: Option<&Path>, console: &Conso
     let progress = console.progress_display();
     let mut task = None;
     let report = store.push_cases(&target, |done, total| {
-        let task = task.get_or_insert_with(|| progress.begin_task("push", "files", total as u64));
+        let task =
+            task.get_or_insert_with(|| progress.begin_task("push", "files", 0..total as u64));
         task.advance_to(done as u64, "");
     });
     drop(task);
@@ -104,7 +105,8 @@ fn pull_cases(store: &CaseStore, from: &Path, console: &Console) -> VerbResult {
     let progress = console.progress_display();
     let mut task = None;
     let report = store.pull_cases(&source, |done, total| {
-        let task = task.get_or_insert_with(|| progress.begin_task("pull", "files", total as u64));
+        let task =
+            task.get_or_insert_with(|| progress.begin_task("pull", "files", 0..total as u64));
         task.advance_to(done as u64, "");
     });
     drop(task);
@@ -155,7 +157,7 @@ fn transfer_output<T: Serialize>(
 fn verify_files(store: &Arc<CaseStore>, console: &Console) -> VerbResult {
     let inventory = store.read_inventory()?;
     let total = (inventory.entries.len() + inventory.annotations.len()) as u64;
-    let task = console.progress_display().begin_task("verify", "files", total);
+    let task = console.progress_display().begin_task("verify", "files", 0..total);
     let verdicts = store.verify_all(|done, _| task.advance_to(done as u64, ""))?;
     drop(task);
     let damaged = verdicts.iter().filter_map(|verdict| verdict.damage.as_ref());

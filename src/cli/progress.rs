@@ -1,6 +1,7 @@
 //! Progress display: bars with rate and time left on a terminal, a line now and then elsewhere.
 
 use std::io::Write;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -10,7 +11,7 @@ use crate::base::{
     Progress, ProgressTask, format_duration, format_rate, without_control_characters,
 };
 
-const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {rate}  {eta} left  {msg}";
+const TEMPLATE: &str = "{prefix:>10} {bar:32} {pos}/{len} {unit}  {pace}  {msg}";
 
 /// Least time between two lines of a log.
 const QUIET: Duration = Duration::from_secs(5);
@@ -26,15 +27,22 @@ impl ProgressBars {
 }
 
 impl Progress for ProgressBars {
-    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask> {
+    fn begin_task(
+        &self,
+        task: &str,
+        unit: &'static str,
+        units: Range<u64>,
+    ) -> Box<dyn ProgressTask> {
+        let Range { start, end } = units;
         let style = ProgressStyle::with_template(&TEMPLATE.replace("{unit}", unit))
             .expect("the template is a constant")
-            .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            .with_key("pace", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 // What cannot be written is not shown.
-                let _ = out.write_str(&format_rate(state.per_sec()));
+                let _ =
+                    out.write_str(&pace_text(&(start..end), state.pos(), state.elapsed(), "  "));
             })
             .progress_chars("━╸─");
-        let bar = self.0.add(ProgressBar::new(total).with_style(style));
+        let bar = self.0.add(ProgressBar::new(end).with_position(start).with_style(style));
         bar.set_prefix(without_control_characters(task).into_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
         Box::new(BarTask(bar))
@@ -90,12 +98,17 @@ impl Drop for LineWriter {
 pub(super) struct ProgressLog;
 
 impl Progress for ProgressLog {
-    fn begin_task(&self, task: &str, unit: &'static str, total: u64) -> Box<dyn ProgressTask> {
+    fn begin_task(
+        &self,
+        task: &str,
+        unit: &'static str,
+        units: Range<u64>,
+    ) -> Box<dyn ProgressTask> {
         let now = Instant::now();
         Box::new(LineTask {
             task: task.to_string(),
             unit,
-            total,
+            units,
             started: now,
             last_line: Mutex::new(now),
         })
@@ -110,7 +123,7 @@ impl Progress for ProgressLog {
 struct LineTask {
     task: String,
     unit: &'static str,
-    total: u64,
+    units: Range<u64>,
     started: Instant,
     last_line: Mutex<Instant>,
 }
@@ -118,12 +131,12 @@ struct LineTask {
 impl ProgressTask for LineTask {
     fn advance_to(&self, done: u64, note: &str) {
         let mut last_line = self.last_line.lock();
-        if done < self.total && last_line.elapsed() < QUIET {
+        if done < self.units.end && last_line.elapsed() < QUIET {
             return;
         }
         *last_line = Instant::now();
         let line =
-            progress_line(&self.task, self.unit, done, self.total, self.started.elapsed(), note);
+            progress_line(&self.task, self.unit, &self.units, done, self.started.elapsed(), note);
         // A closed stderr must not end a training run.
         let _ = writeln!(std::io::stderr(), "{}", without_control_characters(&line));
     }
@@ -132,16 +145,24 @@ impl ProgressTask for LineTask {
 fn progress_line(
     task: &str,
     unit: &str,
+    units: &Range<u64>,
     done: u64,
-    total: u64,
     elapsed: Duration,
     note: &str,
 ) -> String {
-    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
-    let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
     let note = if note.is_empty() { String::new() } else { format!(", {note}") };
-    let (rate, left) = (format_rate(rate), format_duration(left));
-    format!("{task}: {done}/{total} {unit}, {rate}, {left} left{note}")
+    let pace = pace_text(units, done, elapsed, ", ");
+    format!("{task}: {done}/{} {unit}, {pace}{note}", units.end)
+}
+
+/// Rate and time left, with `between` between them, after `elapsed` of a task.
+fn pace_text(units: &Range<u64>, done: u64, elapsed: Duration, between: &str) -> String {
+    if done <= units.start {
+        return "time left not known yet".into();
+    }
+    let rate = (done - units.start) as f64 / elapsed.as_secs_f64().max(1e-9);
+    let left = units.end.saturating_sub(done) as f64 / rate.max(1e-9);
+    format!("{}{between}{} left", format_rate(rate), format_duration(left))
 }
 
 #[cfg(test)]
@@ -150,14 +171,23 @@ mod tests {
 
     #[test]
     fn a_line_tells_rate_and_time_left() {
-        let text = progress_line("train", "steps", 20, 100, Duration::from_secs(10), "loss 0.5");
+        let text =
+            progress_line("train", "steps", &(0..100), 20, Duration::from_secs(10), "loss 0.5");
         assert_eq!(text, "train: 20/100 steps, 2.00/s, 40.0 s left, loss 0.5");
     }
 
     #[test]
     fn a_slow_task_is_told_by_its_time_for_one() {
-        let text = progress_line("train", "steps", 2, 1000, Duration::from_secs(196), "");
+        let text = progress_line("train", "steps", &(0..1000), 2, Duration::from_secs(196), "");
         assert_eq!(text, "train: 2/1000 steps, 1 min 38 s each, 1 d 3 h left");
+    }
+
+    #[test]
+    fn a_resumed_task_is_told_by_what_it_did_itself() {
+        let text = progress_line("train", "steps", &(60..100), 80, Duration::from_secs(10), "");
+        assert_eq!(text, "train: 80/100 steps, 2.00/s, 10.0 s left");
+        let text = progress_line("train", "steps", &(60..100), 60, Duration::from_secs(10), "");
+        assert_eq!(text, "train: 60/100 steps, time left not known yet");
     }
 
     #[test]

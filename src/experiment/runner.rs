@@ -144,7 +144,7 @@ impl<'a> StepRunner<'a> {
     /// As the steps.
     pub fn perform_all(&self) -> Result<(), Failure> {
         let steps = self.study.graph.steps();
-        let task = self.session.progress.begin_task("experiment", "steps", steps.len() as u64);
+        let task = self.session.progress.begin_task("experiment", "steps", 0..steps.len() as u64);
         for (done, step) in (0..).zip(steps) {
             let task: &dyn ProgressTask = task.as_ref();
             task.advance_to(done, &step.display_name());

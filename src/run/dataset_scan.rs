@@ -41,7 +41,7 @@ pub(super) fn scan_cases(
     session: &Session,
 ) -> Result<(Vec<ScannedCase>, Vec<ExcludedCase>), Failure> {
     let known = quarantined_cases(store)?;
-    let task = session.progress.begin_task("look", "cases", cases.len() as u64);
+    let task = session.progress.begin_task("look", "cases", 0..cases.len() as u64);
     let reader = CaseReader::default();
     let mut usable = Vec::new();
     let mut excluded = Vec::new();

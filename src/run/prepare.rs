@@ -109,7 +109,7 @@ pub(super) fn process_outcomes<T>(
     mut work: impl FnMut(T) -> Result<CaseId, Failure>,
 ) -> Result<(), Failure> {
     let watched = session.board.watch_topology(&running);
-    let task = session.progress.begin_task(task, "cases", total);
+    let task = session.progress.begin_task(task, "cases", 0..total);
     let mut result = Ok(());
     for done in 1.. {
         let Some(outcome) = feed.next_output() else { break };
@@ -136,7 +136,7 @@ pub fn withdraw_outdated(
     store: &Arc<CaseStore>,
     session: &Session,
 ) -> Result<Vec<CaseError>, Failure> {
-    let task = session.progress.begin_task("verify", "cases", cases.len() as u64);
+    let task = session.progress.begin_task("verify", "cases", 0..cases.len() as u64);
     let reader = CaseReader::default();
     let mut outdated = Vec::new();
     for (done, files) in (1..).zip(cases) {

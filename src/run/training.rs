@@ -78,7 +78,7 @@ pub(super) fn train_to_end(context: &RunContext<'_>) -> Result<TrainingOutcome, 
         run.precision,
         cohort.annotations.clone(),
     )?;
-    let task = session.progress.begin_task("train", "steps", steps);
+    let task = session.progress.begin_task("train", "steps", standing.step..steps);
     let trainer = Trainer::new(TrainerContext {
         regions: channels.regions,
         has_ignored: run.data.labels.is_some_and(LabelScheme::has_ignored),

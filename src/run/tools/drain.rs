@@ -234,7 +234,7 @@ fn measure_batches(
 ) -> Option<MeasuredInterval> {
     let observer = running.observer();
     let total = config.warm_up + config.batches;
-    let task = session.progress.begin_task("drain", "batches", total);
+    let task = session.progress.begin_task("drain", "batches", 0..total);
     let look = || {
         let usage = [process::cpu_seconds(), process::waiting_seconds()];
         (Instant::now(), usage, observer.take_snapshot())
