@@ -1,5 +1,8 @@
 //! Data and caches in object storage: a bucket gives what a folder gives, whatever its server does meanwhile.
 
+mod broken_off;
+mod http;
+mod keys;
 mod server;
 
 use std::collections::BTreeMap;
