@@ -3,6 +3,7 @@
 mod broken_off;
 mod http;
 mod keys;
+mod listed_data;
 mod server;
 
 use std::collections::BTreeMap;
