@@ -18,13 +18,13 @@ use crate::volume::CaseId;
 const FILE: &str = "places.jsonl";
 
 /// Place of files that were read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct KnownPlace {
-    case: CaseId,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct KnownPlace {
+    pub(super) case: CaseId,
     /// Fingerprint of the files' compressed bytes.
-    content: Fingerprint,
+    pub(super) content: Fingerprint,
     #[serde(flatten)]
-    source: SourceState,
+    pub(super) source: SourceState,
 }
 
 /// Places that this process knows, by the state of the files there.
@@ -46,6 +46,23 @@ impl KnownPlaces {
     /// Fingerprint of what files in this state hold, if they were read.
     pub(super) fn content_of(&self, source: &SourceState) -> Option<Fingerprint> {
         self.by_state.lock().get(&source.state).map(|known| known.content)
+    }
+
+    /// Places at a folder or below it.
+    pub(super) fn below(&self, folder: &Path) -> Vec<KnownPlace> {
+        let known = self.by_state.lock();
+        let below =
+            known.values().filter(|known| Path::new(&known.source.folder).starts_with(folder));
+        below.cloned().collect()
+    }
+
+    /// Remembers what another cache knows.
+    pub(super) fn take_over(&self, places: Vec<KnownPlace>) {
+        for KnownPlace { case, content, source } in places {
+            if self.content_of(&source) != Some(content) {
+                self.remember(&case, content, &source);
+            }
+        }
     }
 
     /// True if files of this content are known at another place, and something is there.

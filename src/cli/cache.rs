@@ -92,7 +92,7 @@ fn push_cases(store: &CaseStore, to: &Path, data: Option<&Path>, console: &Conso
     drop(task);
     let report = report.map_err(transfer_failure)?;
     let mut text = transfer_text(&report, "pushed to", &target);
-    let listed = data.map(|data| CaseStore::push_listing(&target, data)).transpose();
+    let listed = data.map(|data| store.push_listing(&target, data)).transpose();
     let listed = listed.map_err(transfer_failure)?;
     if let Some(name) = &listed {
         text += &format!("  listing: {target}/{name}\n");

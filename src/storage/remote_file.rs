@@ -28,3 +28,34 @@ impl RemoteFile {
             }
     }
 }
+
+#[cfg(all(test, feature = "object-store"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_known_by_its_tag_or_else_by_length_and_time() {
+        let listed = RemoteFile {
+            key: "a".to_owned(),
+            bytes: 7,
+            modified_ns: 5_000_000_000,
+            tag: Some("\"one\"".to_owned()),
+            version: None,
+        };
+        let answered = RemoteFile {
+            modified_ns: 5_900_000_000,
+            tag: Some("one".to_owned()),
+            version: Some("v1".to_owned()),
+            ..listed.clone()
+        };
+        assert!(listed.is_unchanged(&answered));
+        let rewritten = RemoteFile { tag: Some("two".to_owned()), ..answered.clone() };
+        assert!(!listed.is_unchanged(&rewritten));
+        let untagged = RemoteFile { tag: None, ..answered };
+        assert!(listed.is_unchanged(&untagged));
+        assert!(
+            !listed.is_unchanged(&RemoteFile { modified_ns: 6_000_000_000, ..untagged.clone() })
+        );
+        assert!(!listed.is_unchanged(&RemoteFile { bytes: 8, ..untagged }));
+    }
+}

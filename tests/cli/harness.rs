@@ -300,7 +300,7 @@ impl Outcome {
     /// # Panics
     /// If it ended by itself.
     #[track_caller]
-    #[cfg(feature = "train")]
+    #[cfg(any(feature = "train", feature = "object-store"))]
     pub(crate) fn was_killed(self) {
         assert_eq!(self.code, None, "{}\n{}\n{}", self.line, self.stdout, self.stderr);
     }

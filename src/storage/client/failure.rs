@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use object_store::Error;
+use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::base::{CaseError, Reason};
 use crate::storage::object_url::ObjectUrl;
@@ -28,6 +29,19 @@ pub(super) const fn is_final(error: &Error) -> bool {
     )
 }
 
+/// True if an answer broke off. The client repeats a request that is refused for now or finds nobody, but not
+/// one whose answer had begun.
+pub(super) fn is_interrupted(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return error.kind() != HttpErrorKind::Connect;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Converts an error about an object or a prefix.
 pub(super) fn to_case_error(url: &ObjectUrl, error: &Error) -> CaseError {
     let said = server_message(error);
@@ -45,6 +59,11 @@ pub(super) fn to_case_error(url: &ObjectUrl, error: &Error) -> CaseError {
             Reason::Missing,
             format!("is not there ({said})"),
             "check the bucket and the path".to_owned(),
+        ),
+        Error::InvalidPath { .. } => (
+            Reason::Format,
+            format!("an object has a key that is no path ({said})"),
+            "rename that object, or name a prefix without it".to_owned(),
         ),
         _ if said.contains("configured region") => (
             Reason::Io,

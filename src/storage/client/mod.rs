@@ -1,5 +1,5 @@
 //! Client of object storage, on the crate `object_store`: requests are tried again for a while, and a body
-//! that breaks off is read on from there.
+//! that breaks off is read on from there, a listing taken anew.
 //!
 //! Callers are threads of the operating system that wait for an answer. The futures run on the calling thread;
 //! connections live on one thread of their own, which is started with the first request.
@@ -10,13 +10,14 @@ mod object_reader;
 mod stores;
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::base::{CaseError, Reason};
-use crate::storage::client::failure::to_case_error;
+use crate::storage::client::failure::{is_interrupted, to_case_error};
 use crate::storage::client::object_reader::ObjectReader;
 use crate::storage::client::stores::{OpenStore, open_store};
 use crate::storage::object_url::ObjectUrl;
@@ -25,23 +26,52 @@ use crate::storage::remote_file::RemoteFile;
 /// Objects that one listing holds at most, some 300 bytes each.
 const MAX_OBJECTS: usize = 5_000_000;
 
-/// Lists every object under a prefix.
+/// Listings of a prefix that may break off in a row.
+const MAX_BROKEN_LISTINGS: u32 = 3;
+
+/// Pause ahead of the first request that is repeated from here, and so much more ahead of each further one.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Lists every object under a prefix. A listing that breaks off is taken anew, from its first page: some stores
+/// have no order in which it could go on.
 pub(super) fn list_objects(root: &ObjectUrl) -> Result<Vec<RemoteFile>, CaseError> {
     let OpenStore { store, runtime } = open_store(root)?;
     let prefix = object_path(root)?;
-    runtime.block_on(async {
-        let mut found = Vec::new();
-        let mut pages = store.list(Some(&prefix));
-        while let Some(object) = pages.next().await {
-            found.push(remote_file(object.map_err(|error| to_case_error(root, &error))?));
-            if found.len() > MAX_OBJECTS {
-                let problem = format!("more than {MAX_OBJECTS} objects are under it");
-                let remedy = "name the prefix that holds the case folders";
-                return Err(CaseError::new(Reason::Format, root, problem, remedy));
+    let found = runtime.block_on(async {
+        let mut broken = 0;
+        loop {
+            match list_once(store.as_ref(), &prefix).await {
+                Err(error) if is_interrupted(&error) && broken < MAX_BROKEN_LISTINGS => {
+                    broken += 1;
+                    tracing::debug!("{root}: {error}; listed again");
+                    tokio::time::sleep(PAUSE * broken).await;
+                }
+                listed => return listed.map_err(|error| to_case_error(root, &error)),
             }
         }
-        Ok(found)
-    })
+    })?;
+    if found.len() > MAX_OBJECTS {
+        let problem = format!("more than {MAX_OBJECTS} objects are under it");
+        let remedy = "name the prefix that holds the case folders";
+        return Err(CaseError::new(Reason::Format, root, problem, remedy));
+    }
+    Ok(found)
+}
+
+/// Lists a prefix, and ends behind the first object that is too many.
+async fn list_once(
+    store: &dyn ObjectStore,
+    prefix: &ObjectPath,
+) -> Result<Vec<RemoteFile>, object_store::Error> {
+    let mut found = Vec::new();
+    let mut pages = store.list(Some(prefix));
+    while let Some(object) = pages.next().await {
+        found.push(remote_file(object?));
+        if found.len() > MAX_OBJECTS {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Asks for an object; `None` if there is none.

@@ -4,7 +4,6 @@
 //! line. A request from here tells the two apart, and reads on where there is no ETag.
 
 use std::io;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::path::Path as ObjectPath;
@@ -12,15 +11,12 @@ use object_store::{Error, GetOptions, GetRange, ObjectStore};
 
 use crate::base::{CaseError, Reason};
 use crate::storage::client::failure::{is_final, to_case_error};
-use crate::storage::client::remote_file;
+use crate::storage::client::{PAUSE, remote_file};
 use crate::storage::object_url::ObjectUrl;
 use crate::storage::remote_file::RemoteFile;
 
 /// Requests in a row that may bring no byte. Each of them is tried again by the client for a while.
 const FRUITLESS_REQUESTS: u32 = 3;
-
-/// Pause ahead of the first repeated request, and so much more ahead of each further one.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Reader of the beginning of an object.
 pub(super) struct ObjectReader<'a> {

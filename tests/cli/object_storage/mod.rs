@@ -1,5 +1,9 @@
 //! Data and caches in object storage: a bucket gives what a folder gives, whatever its server does meanwhile.
 
+mod broken_off;
+mod http;
+mod keys;
+mod listed_data;
 mod server;
 
 use std::collections::BTreeMap;

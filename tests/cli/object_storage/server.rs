@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use gliaflow::internals::base::Fingerprint;
+
+use crate::cli::object_storage::http::{Request, error_text, read_request, send, send_head};
 
 /// Access key that is let in.
 const KEY: &str = "AKIAGLIAFLOW";
@@ -30,11 +32,14 @@ pub(super) enum Fault {
     ChangeAfter(usize, Vec<u8>),
     /// The body comes in small pieces with pauses between them.
     Slow,
+    /// The body stops after so many bytes, and the connection stays.
+    Stall(usize),
     /// 403 for this request alone.
     Refused,
 }
 
-/// Choice of a request's fault: by method, key, and how often this was asked for before.
+/// Choice of a request's fault: by method (`LIST` for a page of a listing), key, and how often this was asked
+/// for before.
 type ChooseFault = Box<dyn FnMut(&str, &str, usize) -> Option<Fault> + Send>;
 
 #[derive(Default)]
@@ -50,14 +55,6 @@ struct State {
 pub(super) struct Server {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
-}
-
-struct Request {
-    method: String,
-    path: String,
-    query: BTreeMap<String, String>,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
 }
 
 impl Server {
@@ -140,17 +137,14 @@ impl Server {
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let request = read_request(&mut stream)?;
         let name = request.path.trim_matches('/').to_owned();
+        let is_listing = request.query.contains_key("list-type");
+        let method = if is_listing { "LIST".to_owned() } else { request.method.clone() };
         let fault = {
             let mut state = self.state.lock().unwrap();
-            let asked = state.asked.entry((request.method.clone(), name.clone())).or_default();
+            let asked = state.asked.entry((method.clone(), name.clone())).or_default();
             let before = *asked;
             *asked += 1;
-            let is_listing = request.query.contains_key("list-type");
-            state
-                .choose_fault
-                .as_mut()
-                .filter(|_| !is_listing)
-                .and_then(|choose| choose(&request.method, &name, before))
+            state.choose_fault.as_mut().and_then(|choose| choose(&method, &name, before))
         };
         let authorization = request.headers.get("authorization").cloned().unwrap_or_default();
         if !authorization.contains(&format!("Credential={KEY}/")) {
@@ -168,10 +162,8 @@ impl Server {
             }
             _ => {}
         }
-        match request.method.as_str() {
-            "GET" if request.query.contains_key("list-type") => {
-                self.list(&mut stream, &name, &request)
-            }
+        match method.as_str() {
+            "LIST" => self.list(&mut stream, &name, &request, fault),
             "GET" | "HEAD" => self.get(&mut stream, &name, &request, fault),
             "PUT" => {
                 // One that is cut off is as if it had never been.
@@ -186,7 +178,13 @@ impl Server {
         }
     }
 
-    fn list(&self, stream: &mut TcpStream, bucket: &str, request: &Request) -> std::io::Result<()> {
+    fn list(
+        &self,
+        stream: &mut TcpStream,
+        bucket: &str,
+        request: &Request,
+        fault: Option<Fault>,
+    ) -> std::io::Result<()> {
         let parameter = |name: &str| request.query.get(name).cloned().unwrap_or_default();
         let (prefix, after) = (parameter("prefix"), parameter("continuation-token"));
         let state = self.state.lock().unwrap();
@@ -197,12 +195,14 @@ impl Server {
         let mut keys: Vec<_> = keys.take(PAGE + 1).collect();
         let is_truncated = keys.len() > PAGE;
         keys.truncate(PAGE);
+        let prefix = escape(&prefix);
         let mut text = format!(
             "<?xml version=\"1.0\"?><ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix>\
              <KeyCount>{}</KeyCount><MaxKeys>{PAGE}</MaxKeys><IsTruncated>{is_truncated}</IsTruncated>",
             keys.len()
         );
         for (key, bytes) in &keys {
+            let key = escape(key);
             write!(
                 text,
                 "<Contents><Key>{key}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>\
@@ -213,10 +213,14 @@ impl Server {
             .unwrap();
         }
         if let (true, Some((last, _))) = (is_truncated, keys.last()) {
+            let last = escape(last);
             write!(text, "<NextContinuationToken>{last}</NextContinuationToken>").unwrap();
         }
         text += "</ListBucketResult>";
-        send(stream, "200 OK", &[("Content-Type", "application/xml")], text.as_bytes())
+        let headers =
+            [("Content-Type", "application/xml"), ("Content-Length", &*text.len().to_string())];
+        send_head(stream, "200 OK", &headers)?;
+        send_body(stream, text.as_bytes(), fault.as_ref())
     }
 
     fn get(
@@ -256,94 +260,39 @@ impl Server {
         if request.method == "HEAD" {
             return Ok(());
         }
-        match fault {
-            Some(Fault::CutAfter(count)) => stream.write_all(&part[..count.min(part.len() - 1)]),
-            Some(Fault::ChangeAfter(count, other)) => {
-                self.put(name, other);
-                stream.write_all(&part[..count.min(part.len() - 1)])
-            }
-            Some(Fault::Slow) => part.chunks(part.len().div_ceil(5)).try_for_each(|piece| {
-                stream.write_all(piece)?;
-                stream.flush()?;
-                thread::sleep(Duration::from_millis(20));
-                Ok(())
-            }),
-            _ => stream.write_all(part),
+        if let Some(Fault::ChangeAfter(_, other)) = &fault {
+            self.put(name, other.clone());
         }
+        send_body(stream, part, fault.as_ref())
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> std::io::Result<Request> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query = query.split('&').filter_map(|pair| pair.split_once('='));
-    let query = query.map(|(name, value)| (name.to_owned(), decode(value))).collect();
-    let (method, path) = (method.to_owned(), decode(path));
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+/// Sends what a fault lets through of an answer's body.
+fn send_body(stream: &mut TcpStream, body: &[u8], fault: Option<&Fault>) -> std::io::Result<()> {
+    match fault {
+        Some(Fault::CutAfter(count) | Fault::ChangeAfter(count, _)) => {
+            stream.write_all(&body[..*count.min(&(body.len() - 1))])
+        }
+        Some(Fault::Stall(count)) => {
+            stream.write_all(&body[..*count])?;
+            // Until the other side goes away.
+            stream.read(&mut [0]).map(drop)
+        }
+        Some(Fault::Slow) => body.chunks(body.len().div_ceil(5)).try_for_each(|piece| {
+            stream.write_all(piece)?;
+            stream.flush()?;
+            thread::sleep(Duration::from_millis(20));
+            Ok(())
+        }),
+        _ => stream.write_all(body),
     }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Request { method, path, query, headers, body })
 }
 
-/// Text without the escapes of a URL.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'%').then(|| std::str::from_utf8(&after[..2]).unwrap());
-        match escaped {
-            Some(digits) => {
-                bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap()
+/// Text as XML has it.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 fn tag_of(bytes: &[u8]) -> String {
     format!("\"{}\"", Fingerprint::of_bytes(bytes))
-}
-
-fn error_text(code: &str, message: &str) -> String {
-    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>")
-}
-
-fn send_head(
-    stream: &mut TcpStream,
-    status: &str,
-    headers: &[(&str, &str)],
-) -> std::io::Result<()> {
-    let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        write!(head, "{name}: {value}\r\n").unwrap();
-    }
-    stream.write_all((head + "\r\n").as_bytes())
-}
-
-fn send(
-    stream: &mut TcpStream,
-    status: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> std::io::Result<()> {
-    let length = body.len().to_string();
-    let headers = [headers, &[("Content-Length", length.as_str())]].concat();
-    send_head(stream, status, &headers)?;
-    stream.write_all(body)
 }
