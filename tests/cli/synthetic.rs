@@ -71,6 +71,38 @@ fn made_cases_are_trained_on_with_their_share_and_are_in_no_other_part() {
 }
 
 #[test]
+fn a_donor_that_the_run_could_not_read_leaves_samples_unmixed_in_their_replay_too() {
+    let desk = Desk::with_cohort(5);
+    let mixed = "--set augment.mixing.share=1.0";
+    desk.run(&format!("{TRAIN} {TINY} {mixed} --set train.epochs=1 --run probe")).ok();
+    let bad = &step_cases(&desk, "probe")[0];
+    let file = format!("data/{bad}/{bad}_t2.nii.gz");
+    desk.flip(&file, 6);
+    desk.run(&format!("{TRAIN} {TINY} {mixed} --set data.cache=own --run run")).ok();
+    let mut steps = desk.json_lines("run/events.jsonl");
+    steps.retain(|line| line["event"] == "step");
+    let keys: Vec<&Value> =
+        steps.iter().flat_map(|step| step["samples"].as_array().unwrap()).collect();
+    let line = |key: &Value| {
+        format!("replay --run run --key {}/{} --out again --json", key["epoch"], key["index"])
+    };
+    let mut without_donor = Vec::new();
+    for key in keys {
+        let replayed = desk.run(&line(key)).ok();
+        let text = replayed.json().to_string();
+        assert!(!text.contains(&format!("\"donor\":\"{bad}\"")), "{text}");
+        if replayed.stderr.contains("is unmixed, as in the run") {
+            assert!(replayed.stderr.contains(bad) && !text.contains("\"mixing\""), "{text}");
+            without_donor.push(key);
+        }
+    }
+    assert!(!without_donor.is_empty(), "no sample had {bad} as its donor");
+    // Other files would have been mixed in, so nobody knows the sample.
+    desk.flip(&file, 7);
+    desk.run(&line(without_donor[0])).exits(3).complains_of(&[bad]);
+}
+
+#[test]
 fn a_mixed_sample_is_replayed_with_its_donor() {
     let desk = Desk::with_cohort(5);
     let mixed = "--set augment.mixing.share=1.0";

@@ -23,6 +23,8 @@ pub(super) struct Seen {
 /// A case as whole volumes.
 pub(super) struct Reference {
     dims: Dims,
+    /// Voxel edges in mm, `[z, y, x]`.
+    spacing_mm: [f64; 3],
     scores: [Vec<Option<f64>>; 4],
     labels: Vec<u8>,
     /// The smallest box around tissue and labels.
@@ -33,14 +35,16 @@ impl Reference {
     pub(super) fn of_phantom(phantom: &PhantomCase) -> Self {
         let tissue = |value: &i16| (*value != 0).then(|| f64::from(*value));
         let images = phantom.images.each_ref().map(|image| image.iter().map(tissue).collect());
-        Self::new(phantom.source.dims, images, phantom.labels.clone())
+        let [x, y, z] = phantom.source.world_from_voxel.spacing_mm();
+        let spacing_mm = [z, y, x];
+        Self { spacing_mm, ..Self::new(phantom.source.dims, images, phantom.labels.clone()) }
     }
 
-    /// From intensities, `None` for air.
+    /// From intensities, `None` for air, with voxels of 1 mm.
     pub(super) fn new(dims: Dims, images: [Vec<Option<f64>>; 4], labels: Vec<u8>) -> Self {
         let scores = images.map(|image| z_scores(&image));
         let brain = smallest_box(dims, &scores, &labels);
-        Self { dims, scores, labels, brain }
+        Self { dims, spacing_mm: [1.0; 3], scores, labels, brain }
     }
 
     /// The voxels of a patch in its memory order.
@@ -73,15 +77,16 @@ impl Reference {
     }
 
     /// The case with the region around another one's tumour put into it, by the definition of CarveMix (Zhang et
-    /// al. 2021): distances to every voxel, one by one, over the whole volume. The region ends at the
-    /// donor's brain box.
+    /// al. 2021): distances to every voxel in mm, one by one, over the whole volume. The region ends at
+    /// the donor's brain box.
     pub(super) fn mixed_with(&self, donor: &Self, shift: f64) -> Self {
         assert_eq!(self.dims, donor.dims, "one canonical grid");
-        let signed = signed_distances(donor.dims, &donor.labels);
+        let signed = donor.signed_distances();
         let deepest = signed.iter().copied().fold(f64::INFINITY, f64::min);
         let edge = shift * deepest.abs();
         let mut mixed = Self {
             dims: self.dims,
+            spacing_mm: self.spacing_mm,
             scores: self.scores.clone(),
             labels: self.labels.clone(),
             brain: self.brain,
@@ -98,9 +103,35 @@ impl Reference {
         mixed
     }
 
-    /// Voxels whose label differs from that of another case on the same grid.
-    pub(super) fn other_labels(&self, other: &Self) -> usize {
-        self.labels.iter().zip(&other.labels).filter(|(own, other)| own != other).count()
+    /// Distance in mm of every voxel to the nearest one on the other side of the tumour's edge, negative inside.
+    fn signed_distances(&self) -> Vec<f64> {
+        let Self { dims, labels, .. } = self;
+        let of_side = |wanted: bool| -> Vec<[usize; 3]> {
+            let places = (0..labels.len()).filter(|place| (labels[*place] != 0) == wanted);
+            places.map(|place| dims.zyx_from_offset(place)).collect()
+        };
+        let [healthy, tumour] = [of_side(false), of_side(true)];
+        let squared = |from: [usize; 3], to: &[usize; 3]| -> f64 {
+            let along = |axis: usize| from[axis].abs_diff(to[axis]) as f64 * self.spacing_mm[axis];
+            // x and y first: equal distances along those two come out equal then.
+            [2, 1, 0].into_iter().map(|axis| along(axis).powi(2)).sum()
+        };
+        let nearest = |from, others: &[[usize; 3]]| {
+            others.iter().map(|to| squared(from, to)).fold(f64::INFINITY, f64::min).sqrt()
+        };
+        let distance = |place: usize| {
+            let at = dims.zyx_from_offset(place);
+            if labels[place] == 0 { nearest(at, &tumour) } else { -nearest(at, &healthy) }
+        };
+        (0..labels.len()).map(distance).collect()
+    }
+
+    /// Voxels that differ from those of another case on the same grid.
+    pub(super) fn other_voxels(&self, other: &Self) -> usize {
+        let voxel = |of: &Self, place: usize| {
+            (of.labels[place], of.scores.each_ref().map(|channel| channel[place]))
+        };
+        (0..self.labels.len()).filter(|place| voxel(self, *place) != voxel(other, *place)).count()
     }
 
     /// The z-score of a voxel of the whole volume.
@@ -142,25 +173,4 @@ fn smallest_box(dims: Dims, scores: &[Vec<Option<f64>>; 4], labels: &[u8]) -> Bo
 /// How far an f32 z-score may be from the reference: relative, and absolute below 1.
 pub(super) fn tolerance(score: f64) -> f64 {
     1e-6 * score.abs().max(1.0)
-}
-
-/// Distance in voxels of every voxel to the nearest one on the other side of the tumour's edge, negative inside.
-fn signed_distances(dims: Dims, labels: &[u8]) -> Vec<f64> {
-    let of_side = |wanted: bool| -> Vec<[usize; 3]> {
-        let places = (0..labels.len()).filter(|place| (labels[*place] != 0) == wanted);
-        places.map(|place| dims.zyx_from_offset(place)).collect()
-    };
-    let [healthy, tumour] = [of_side(false), of_side(true)];
-    let squared = |from: [usize; 3], to: &[usize; 3]| -> usize {
-        (0..3).map(|axis| from[axis].abs_diff(to[axis]).pow(2)).sum()
-    };
-    let nearest = |from, others: &[[usize; 3]]| {
-        let least = others.iter().map(|to| squared(from, to)).min();
-        least.map_or(f64::INFINITY, |squared| (squared as f64).sqrt())
-    };
-    let distance = |place: usize| {
-        let at = dims.zyx_from_offset(place);
-        if labels[place] == 0 { nearest(at, &tumour) } else { -nearest(at, &healthy) }
-    };
-    (0..labels.len()).map(distance).collect()
 }

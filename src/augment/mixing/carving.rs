@@ -224,3 +224,100 @@ fn common_box(first: Box3, second: Box3) -> Option<Box3> {
     });
     (!sides.contains(&0)).then_some(Box3 { start, dims: Dims(sides) })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn carve(donor: Donor<'_>, shift: f32, window: Box3) -> Vec<[usize; 3]> {
+        let mut memory = CarvingBuffers::default();
+        let Some(kept) = memory.carve_region(donor, shift, window) else { return Vec::new() };
+        let of_kept = |place: usize| -> [usize; 3] {
+            let at = kept.dims.zyx_from_offset(place);
+            std::array::from_fn(|axis| kept.start[axis] + at[axis])
+        };
+        let carved = (0..memory.targets.len()).filter(|place| memory.targets[*place].is_carved);
+        carved.map(of_kept).filter(|at| window.contains_voxel(*at)).collect()
+    }
+
+    #[test]
+    fn a_region_grows_in_mm_not_in_voxels() {
+        let dims = Dims::cube(5);
+        let mut labels = vec![label::BACKGROUND; dims.voxel_count()];
+        labels[dims.offset_from_zyx([2; 3])] = label::ET;
+        let images = vec![RawVoxel::default(); dims.voxel_count()];
+        let donor = Donor { images: &images, labels: &labels, dims, spacing_mm: [1.0, 2.0, 2.0] };
+        let whole = Box3 { start: [0; 3], dims };
+        // Its depth is 1 mm, so 1.5 mm are as far as the region reaches: one voxel along z, none along y and x.
+        assert_eq!(carve(donor, 1.5, whole), [[1, 2, 2], [2, 2, 2], [3, 2, 2]]);
+    }
+
+    /// Distance in mm to the nearest voxel on the other side of the tumour's edge, negative inside; what lies
+    /// beside the brain box is no tumour.
+    fn signed_distances(labels: &[u8], dims: Dims, spacing_mm: [f64; 3]) -> Vec<f64> {
+        let grown = Dims(dims.0.map(|side| side + 2));
+        let sides = |place: usize| {
+            let at: [usize; 3] = grown.zyx_from_offset(place);
+            let within = at.map(|along| along.wrapping_sub(1));
+            let is_within = (0..3).all(|axis| within[axis] < dims.0[axis]);
+            (at, is_within, is_within && is_tumour(labels[dims.offset_from_zyx(within)]))
+        };
+        let all: Vec<_> = (0..grown.voxel_count()).map(sides).collect();
+        let squared = |from: [usize; 3], to: [usize; 3]| -> f64 {
+            (0..3)
+                .map(|axis| (from[axis].abs_diff(to[axis]) as f64 * spacing_mm[axis]).powi(2))
+                .sum()
+        };
+        let inside = all.iter().filter(|(_, is_within, _)| *is_within);
+        let distance = |&(from, _, is_inside): &([usize; 3], bool, bool)| {
+            let others = all.iter().filter(|(.., other)| *other != is_inside);
+            let nearest = others.map(|(to, ..)| squared(from, *to)).fold(f64::INFINITY, f64::min);
+            if is_inside { -nearest.sqrt() } else { nearest.sqrt() }
+        };
+        inside.map(distance).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_of_a_region_is_that_of_the_definition_whatever_part_is_seen(
+            (dims, labels) in prop::array::uniform3(1_usize..8).prop_flat_map(|sides| {
+                let label = prop_oneof![
+                    3 => Just(label::BACKGROUND), 1 => Just(label::IGNORE), 2 => Just(label::ED),
+                ];
+                (Just(Dims(sides)), prop::collection::vec(label, sides.iter().product::<usize>()))
+            }),
+            spacing_mm in prop::array::uniform3(prop_oneof![Just(1.0), 0.3_f64..4.0]),
+            shift in prop_oneof![Just(0.0_f32), Just(1.0), -1.0_f32..4.0],
+            corners in prop::array::uniform3((0.0_f64..1.0, 0.0_f64..1.0)),
+        ) {
+            let window = Box3 {
+                start: std::array::from_fn(|axis| (corners[axis].0 * dims.0[axis] as f64) as usize),
+                dims: Dims([1; 3]),
+            };
+            let window = Box3 {
+                dims: Dims(std::array::from_fn(|axis| {
+                    let most = dims.0[axis] - window.start[axis];
+                    1 + (corners[axis].1 * most as f64) as usize % most
+                })),
+                ..window
+            };
+            let images = vec![RawVoxel::default(); dims.voxel_count()];
+            let donor = Donor { images: &images, labels: &labels, dims, spacing_mm };
+            let signed = signed_distances(&labels, dims, spacing_mm);
+            let depth = -signed.iter().copied().fold(0.0, f64::min);
+            let edge = f64::from(shift) * depth;
+            let found = carve(donor, shift, window);
+            for (place, distance) in signed.into_iter().enumerate() {
+                let at = dims.zyx_from_offset(place);
+                // Equal distances may be rounded to either side of the edge.
+                let is_sure = (distance - edge).abs() > 1e-5 * distance.abs();
+                if is_sure && window.contains_voxel(at) {
+                    let wanted = depth > 0.0 && distance < edge;
+                    prop_assert_eq!(found.contains(&at), wanted, "{:?} {} {}", at, distance, edge);
+                }
+            }
+        }
+    }
+}

@@ -83,30 +83,46 @@ impl Line {
     /// Writes the least of a row's values and of each other row's, the squared distance to it added.
     fn lower_row(&self, lowered: &mut [f32], rows: &[f32], step_mm: f64, limit_mm2: f32) {
         let width = lowered.len();
-        lowered.copy_from_slice(&rows[self.at..self.at + width]);
+        let row_at = |at: usize| &rows[at..at + width];
+        lowered.copy_from_slice(row_at(self.at));
+        let mut greatest = greatest_value(lowered);
         for steps in 1..self.length {
             let across = steps as f64 * step_mm;
             let across_mm2 = (across * across) as f32;
-            if across_mm2 >= limit_mm2 || across_mm2 >= greatest_value(lowered) {
+            if across_mm2 >= limit_mm2 || across_mm2 >= greatest {
                 break;
             }
-            if steps <= self.place {
-                let other = &rows[self.at - steps * self.stride..][..width];
-                take_lower(lowered, other, across_mm2);
-            }
-            if self.place + steps < self.length {
-                let other = &rows[self.at + steps * self.stride..][..width];
-                take_lower(lowered, other, across_mm2);
-            }
+            let before = (steps <= self.place).then(|| row_at(self.at - steps * self.stride));
+            let is_within = self.place + steps < self.length;
+            let behind = is_within.then(|| row_at(self.at + steps * self.stride));
+            let Some(near) = before.or(behind) else { break };
+            greatest = take_lower(lowered, near, behind.unwrap_or(near), across_mm2);
         }
     }
 }
 
-fn take_lower(lowered: &mut [f32], other: &[f32], across_mm2: f32) {
-    for (value, other) in lowered.iter_mut().zip(other) {
-        let through = other + across_mm2;
+/// Lowers values to those of two rows with `across_mm2` added, and returns the greatest that is left: in one pass, as
+/// reading and writing them costs more than the comparisons.
+fn take_lower(lowered: &mut [f32], one: &[f32], other: &[f32], across_mm2: f32) -> f32 {
+    let lower = |greatest: &mut f32, value: &mut f32, one: f32, other: f32| {
+        let through = (if one < other { one } else { other }) + across_mm2;
         *value = if through < *value { through } else { *value };
+        *greatest = if *value > *greatest { *value } else { *greatest };
+    };
+    let mut lanes = [0.0_f32; LANES];
+    let (groups, rest) = lowered.as_chunks_mut::<LANES>();
+    let [(ones, rest_of_one), (others, rest_of_other)] =
+        [one, other].map(<[f32]>::as_chunks::<LANES>);
+    for ((group, ones), others) in groups.iter_mut().zip(ones).zip(others) {
+        for (((greatest, value), one), other) in lanes.iter_mut().zip(group).zip(ones).zip(others) {
+            lower(greatest, value, *one, *other);
+        }
     }
+    let [first, ..] = &mut lanes;
+    for ((value, one), other) in rest.iter_mut().zip(rest_of_one).zip(rest_of_other) {
+        lower(first, value, *one, *other);
+    }
+    lanes.into_iter().fold(0.0, f32::max)
 }
 
 /// Greatest of values that are not negative; 0 of none.

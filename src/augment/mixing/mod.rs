@@ -3,10 +3,13 @@
 //!
 //! Region `M` is where the signed distance `D` to the donor's tumour, negative inside, is below `λ`; `λ` is drawn
 //! evenly from `-shrink · depth` to 0 in half of the samples and from 0 to `grow · depth` in the others, `depth`
-//! being the greatest distance inside. The mixed case has the donor's voxels and labels in `M` and the receiver's
-//! elsewhere. No such case is ever made: the sample's patch is rendered from the receiver, the part of it that
-//! sees `M` once more from the donor under the same transforms, and the voxels whose nearest one lies in `M` are
-//! laid over the first.
+//! being the greatest distance inside. Distances are in mm, as in the authors' `Simple_CarveMix.py`: where voxels
+//! are no cubes, a region grows by more voxels along their short edges. They are those between the centres of
+//! voxels on the two sides of the tumour's edge; the script takes 1 off each of them.
+//!
+//! The mixed case has the donor's voxels and labels in `M` and the receiver's elsewhere. No such case is ever made:
+//! the sample's patch is rendered from the receiver, the part of it that sees `M` once more from the donor under the
+//! same transforms, and the voxels whose nearest one lies in `M` are laid over the first.
 //!
 //! | | |
 //! |---|---|

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::actor::Stage;
 use crate::base::{CaseError, Fingerprint, Reason, SampleKey};
+use crate::brats::CaseReader;
 use crate::buffers::CaseBuffers;
 use crate::cache::ExpectedSource;
 use crate::pipeline::cold::{DecodeSample, NormalizeSample};
@@ -17,7 +18,7 @@ use crate::run::config::data::DataConfig;
 use crate::run::sample_plan::TrainedCases;
 use crate::run::{Failure, config, prepare, pseudo_labels};
 use crate::run_folder::{DatasetLock, EventLog, StepRecord};
-use crate::volume::Split;
+use crate::volume::{CaseId, Split};
 
 /// First sample that is made again.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ pub struct ReplayRequest<'a> {
 ///
 /// # Errors
 /// If the folder holds no run, the epoch has no such sample, a case is gone or is another one, or a
-/// file cannot be written.
+/// file cannot be written. A donor that the run could not read either leaves its samples unmixed, as there.
 pub fn replay_of_run(
     folder: &Path,
     request: ReplayRequest<'_>,
@@ -115,7 +116,7 @@ pub fn replay_of_run(
             None => None,
             Some(case) => {
                 let of_donor = PlannedSample { case, donor: None, ..planned.clone() };
-                Some(recorded.load_case(of_donor, position)?)
+                recorded.load_donor(of_donor, position)?
             }
         };
         let case = recorded.load_case(planned, position)?;
@@ -140,17 +141,7 @@ impl RecordedCases<'_> {
     /// Loads the case of the sample at `position`, if its files are still those that the sample was made of.
     fn load_case(&self, planned: PlannedSample, position: u64) -> Result<CaseHandle, Failure> {
         let id = planned.case_files().id.clone();
-        let refuse = |problem: String, remedy: &str| {
-            CaseError::new(Reason::Checksum, format!("case {id}"), problem, remedy)
-        };
-        if self.lock.was_replaced_after(&id, position) {
-            let problem =
-                format!("its files were replaced after the sample at {position} was made");
-            let remedy = "replay samples of other cases, or later ones of this case";
-            return Err(refuse(problem, remedy).into());
-        }
-        let locked = self.lock.cases.iter().find(|case| case.id == id);
-        let locked = locked.expect("the plan is made of the lock's cases").fingerprint;
+        let locked = self.find_locked(&id, position)?;
         let case = match self.run.loader.cached {
             true => find_case(planned, locked, &self.run.data, self.annotations)?,
             false => read_case_files(planned, &self.run.data)?,
@@ -159,10 +150,48 @@ impl RecordedCases<'_> {
             let problem =
                 format!("its files are not those of the run (now {})", case.fingerprint());
             let remedy = "bring them back: other files give another sample";
-            return Err(refuse(problem, remedy).into());
+            return Err(refuse_case(&id, problem, remedy));
         }
         Ok(case)
     }
+
+    /// Loads the donor of the sample at `position`; `None` if its files are those of the run and cannot be read: the
+    /// loader left the sample unmixed then.
+    fn load_donor(
+        &self,
+        planned: PlannedSample,
+        position: u64,
+    ) -> Result<Option<CaseHandle>, Failure> {
+        let files = planned.case_files().clone();
+        let locked = self.find_locked(&files.id, position)?;
+        let error = match self.load_case(planned, position) {
+            Err(Failure::Data(error)) => error,
+            loaded => return loaded.map(Some),
+        };
+        match CaseReader::default().read_headers(&files) {
+            Ok(seen) if seen.fingerprint == locked => {
+                tracing::warn!("the sample at {position} is unmixed, as in the run: {error}");
+                Ok(None)
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Fingerprint that the files of a case had when the sample at `position` was made.
+    fn find_locked(&self, id: &CaseId, position: u64) -> Result<Fingerprint, Failure> {
+        if self.lock.was_replaced_after(id, position) {
+            let problem =
+                format!("its files were replaced after the sample at {position} was made");
+            let remedy = "replay samples of other cases, or later ones of this case";
+            return Err(refuse_case(id, problem, remedy));
+        }
+        let locked = self.lock.cases.iter().find(|case| case.id == *id);
+        Ok(locked.expect("the plan is made of the lock's cases").fingerprint)
+    }
+}
+
+fn refuse_case(id: &CaseId, problem: String, remedy: &str) -> Failure {
+    CaseError::new(Reason::Checksum, format!("case {id}"), problem, remedy).into()
 }
 
 /// Key of the sample at a place of an epoch of the run in `folder`, from its journal.
