@@ -159,7 +159,7 @@ mod tests {
             "#SBATCH --account=p1",
             &format!("  [3]={name} # train unet"),
             "module load cuda",
-            "bash -c 'exit 0' program --step \"$step\" &",
+            "  bash -c 'exit 0' program --step \"$step\" &",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
@@ -202,6 +202,8 @@ mod tests {
         assert_eq!(run("exit 75", &[], None), queued);
         let patient = "trap 'sleep 0.3; exit 75' USR1; for i in $(seq 200); do sleep 0.05; done";
         assert_eq!(run(patient, &[], Some("-USR1")), queued, "the warning is passed on");
+        assert_eq!(run("sleep 5", &[], Some("-USR1")), queued, "warned before it listens");
+        assert_eq!(run("exit 3", &["sleep 1.2"], Some("-USR1")), queued, "warned during the setup");
         // As `scancel` does: the program has the signal as well.
         let cancelled = "sleep 1.2; exit 75";
         assert_eq!(run(cancelled, &[], Some("-TERM")), (Some(75), String::new()));
