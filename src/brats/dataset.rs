@@ -51,7 +51,7 @@ pub struct StackPlaces {
 
 impl StackPlaces {
     /// Bytes that tell one order of volumes from another.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         let places = self.places.iter().map(|place| place.map_or(u64::MAX, |place| place as u64));
         places.chain([self.volumes as u64]).flat_map(u64::to_le_bytes).collect()
     }

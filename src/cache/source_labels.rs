@@ -40,7 +40,7 @@ impl SourceLabels {
 
 impl SourceLabelsView<'_> {
     /// Copies the labels.
-    pub fn to_owned(&self) -> SourceLabels {
+    pub fn to_owned(self) -> SourceLabels {
         SourceLabels { labelled: self.labelled, labels: self.labels.to_vec() }
     }
 }

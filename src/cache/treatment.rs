@@ -56,7 +56,7 @@ impl ImageTreatment {
     }
 
     /// Returns the record of the treatment for the case file.
-    pub fn to_record(&self) -> ModalityRecord {
+    pub fn to_record(self) -> ModalityRecord {
         ModalityRecord {
             background: self.background.value,
             background_margin: self.background.margin,

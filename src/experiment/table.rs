@@ -37,12 +37,19 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
             ", each case the mean of its seeds; in brackets the sd of the mean over seeds",
         );
     }
-    text.push_str(". The paper's figures are of other cases and of one run.\n\n");
+    text.push_str(match has_paper(outcome) {
+        true => ". The paper's figures are of other cases and of one run.\n\n",
+        false => ".\n\n",
+    });
     if outcome.phantom {
         text.push_str(
             "These are **phantom** cases: they show what the machinery does, not how well anything \
-             segments patients, and a difference from the paper means nothing.\n\n",
+             segments patients",
         );
+        text.push_str(match has_paper(outcome) {
+            true => ", and a difference from the paper means nothing.\n\n",
+            false => ".\n\n",
+        });
     }
     text.push_str(&dice_table(outcome)?);
     text.push_str("\n\n");
@@ -70,19 +77,28 @@ pub fn to_markdown(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     Ok(text)
 }
 
-/// Rows of methods by columns of regions, each with the paper's figure and the difference.
+/// True if a row of the table is one of the paper's.
+fn has_paper(outcome: &ExperimentOutcome) -> bool {
+    outcome.rows.iter().any(|row| row.paper.is_some())
+}
+
+/// Rows of methods by columns of regions, with the paper's figures and the differences where there are any.
 fn dice_table(outcome: &ExperimentOutcome) -> Result<String, CaseError> {
     let mut table = in_markdown();
     let mut header = vec!["Dice".to_string(), "steps".to_string()];
     let regions = region_names(&outcome.rows);
     for region in &regions {
-        header.extend([region.clone(), "paper".into(), "difference".into()]);
+        header.push(region.clone());
+        if has_paper(outcome) {
+            header.extend(["paper".into(), "difference".into()]);
+        }
     }
     table.set_header(header);
     for row in &outcome.rows {
         let mut cells = vec![row.name.clone(), steps_cell(row.steps)];
         for region in &regions {
-            cells.extend(cells_of(row, region)?);
+            let columns = if has_paper(outcome) { 3 } else { 1 };
+            cells.extend(cells_of(row, region)?.into_iter().take(columns));
         }
         table.add_row(cells);
     }

@@ -60,9 +60,12 @@ impl<'a> ProtocolGraph<'a, '_> {
         let mut scores = Vec::new();
         for seed in 0..text.seeds {
             let members = self.members_of_seed(&alone, seed as usize);
-            let predictor = self.builder.ensemble(members.clone());
-            let named = format!("ensemble seed {seed}");
-            scores.push(self.builder.score(&named, ENSEMBLE, predictor, Split::Test));
+            // One network alone has its row.
+            if members.len() > 1 {
+                let predictor = self.builder.ensemble(members.clone());
+                let named = format!("ensemble seed {seed}");
+                scores.push(self.builder.score(&named, ENSEMBLE, predictor, Split::Test));
+            }
             ensemble.push(members);
         }
         let validation: Vec<CandidateRef> =
@@ -70,14 +73,17 @@ impl<'a> ProtocolGraph<'a, '_> {
         let mut teachers: Teachers = alone.iter().map(StandAloneSteps::to_teacher).collect();
         teachers.insert(ENSEMBLE.to_owned(), ensemble);
         let mut rows: Vec<RowRef> = alone.into_iter().map(StandAloneSteps::into_row).collect();
-        rows.push(RowRef {
-            name: ENSEMBLE.to_owned(),
-            role: Role::Ensemble,
-            paper: Some(PaperRow::Ensemble),
-            train: None,
-            scores,
-            rivals: Vec::new(),
-        });
+        if !scores.is_empty() {
+            let is_of_the_paper = text.networks.iter().any(|network| network.paper.is_some());
+            rows.push(RowRef {
+                name: ENSEMBLE.to_owned(),
+                role: Role::Ensemble,
+                paper: is_of_the_paper.then_some(PaperRow::Ensemble),
+                train: None,
+                scores,
+                rivals: Vec::new(),
+            });
+        }
         add_table_with_students(self.builder, "table", rows, teachers, validation)
     }
 
