@@ -13,10 +13,14 @@ pub fn test_cells(test: &PairedTest) -> [String; 5] {
     [
         format!("{:+.4}", gain.mean),
         interval.unwrap_or_else(|| "-".into()),
-        format!("{approximate}{:.4}", gain.test.p),
-        format!("{adjusted_p:.4}"),
+        format!("{approximate}{}", chance_text(gain.test.p)),
+        chance_text(*adjusted_p),
         format!("{} + {}", gain.test.pairs, gain.test.zeros),
     ]
+}
+
+fn chance_text(p: f64) -> String {
+    if p < 1e-4 { "<0.0001".into() } else { format!("{p:.4}") }
 }
 
 /// Cell of a mean, its standard deviation over cases, and in brackets that of the means of runs.
