@@ -184,6 +184,22 @@ fn the_papers_own_protocol_can_be_planned_without_its_data() {
 }
 
 #[test]
+fn every_study_in_configs_can_be_planned() {
+    let desk = Desk::new();
+    let configs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let files = std::fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path());
+    let is_study = |path: &std::path::PathBuf| {
+        path.is_file() && std::fs::read_to_string(path).unwrap().contains("\n[[network]]\n")
+    };
+    let studies: Vec<_> = files.filter(is_study).collect();
+    assert!(studies.len() >= 6, "{studies:?}");
+    for study in studies {
+        let plan = desk.run(&format!("experiment --plan {} --json", study.display())).ok().json();
+        assert!(plan["steps"].as_array().unwrap().len() > 4, "{study:?}: {plan}");
+    }
+}
+
+#[test]
 fn the_papers_protocol_can_be_planned_within_one_year() {
     let desk = Desk::new();
     for (year, told) in [
