@@ -22,7 +22,7 @@ pub fn threads_for(stages: usize) -> usize {
     cores + stages.saturating_sub(1)
 }
 
-/// Shares `threads` workers out among the stages of `running` every `tick` ([`TICK`]) until it has
+/// Shares `threads` workers out among the stages of `running` every `tick` (`TICK`) until it has
 /// ended, on a `runtime` with a timer. Batches do not depend on it.
 pub fn keep_balanced(running: &RunningTopology, threads: usize, tick: Duration, runtime: &Handle) {
     let observer = running.observer();

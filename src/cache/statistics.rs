@@ -27,7 +27,7 @@ pub struct IntensityStats {
     pub min: f64,
     /// Highest intensity.
     pub max: f64,
-    /// Intensities at [`PERCENTILES`], interpolated linearly between the two nearest ranks (NumPy's
+    /// Intensities at the percentiles 0.5, 1, 5, 50, 95, 99 and 99.5, interpolated linearly between the two nearest ranks (NumPy's
     /// default).
     pub percentiles: [f64; PERCENTILES.len()],
 }

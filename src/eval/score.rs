@@ -47,7 +47,7 @@ impl<T> Measures<T> {
     }
 }
 
-/// Scores of one region of one case. The rules for empty regions are those of [`ConfusionCounts`]
+/// Scores of one region of one case. The rules for empty regions are those of `ConfusionCounts`
 /// and [`Hd95`]; the surface Dice is 1 where both masks are empty and 0 where one is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegionScore {

@@ -73,7 +73,7 @@ pub trait Learner: Send {
     fn initialise_weights(&mut self, values: &mut weights::NewValues<'_>);
 
     /// Leaves the parameters of these parts of the network as they are from now on
-    /// ([`check_frozen_parts`](crate::nets::check_frozen_parts) knows the parts).
+    /// (`check_frozen_parts` knows the parts).
     fn freeze_parts(&mut self, parts: &[String]);
 
     /// Number of trainable parameters.

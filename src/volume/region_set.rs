@@ -77,7 +77,7 @@ impl RegionSet {
     /// one over an earlier one; without it, a region is painted before those inside it.
     ///
     /// # Errors
-    /// If there is no region, or more than [`MAX_REGIONS`], a name or a set of labels comes twice, a
+    /// If there is no region, or more than eight, a name or a set of labels comes twice, a
     /// region has no label, or two overlap without an order.
     pub fn new(
         definitions: impl IntoIterator<Item = RegionDefinition>,

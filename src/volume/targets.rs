@@ -40,7 +40,7 @@ impl Targets {
 }
 
 /// Rounds a probability to 255ths. Exactly halfway goes down, so that a value above half of
-/// [`CERTAIN`] means above 0.5.
+/// `CERTAIN` means above 0.5.
 pub fn quantise_probability(probability: f32) -> u8 {
     // Not a number becomes 0.
     (f32::from(CERTAIN) * probability - 0.5).ceil() as u8

@@ -47,7 +47,7 @@ pub struct SignedRank {
 /// Tests paired differences, one per case. Zeros alone give a p of 1; `None` without cases.
 ///
 /// The exact distribution is that of all signs of the ranks as they are, ties among them. Above
-/// [`EXACT_UP_TO`] pairs the normal approximation is corrected for ties and continuity.
+/// `EXACT_UP_TO` pairs the normal approximation is corrected for ties and continuity.
 ///
 /// # Panics
 /// If a difference is not finite.

@@ -151,7 +151,7 @@ messages! {
         s: bytes optional Vec<u8> = 4,
         /// Whole numbers.
         ints: int64 repeated i64 = 8,
-        /// Kind of the setting, one of the constants of [`attribute_type`].
+        /// Kind of the setting, one of the constants of `attribute_type`.
         r#type: int32 optional i32 = 20,
     }
 
