@@ -153,7 +153,6 @@ pub mod run {
         pub mod drain {
             pub use crate::run::tools::drain::{DrainConfig, drain_loader, prepare_dataset};
         }
-        #[cfg(feature = "train")]
         pub mod score {
             pub use crate::run::tools::score::ScoreRequest;
         }
