@@ -58,8 +58,8 @@ class Memory(unittest.TestCase):
     def test_memory_goes_round_once_it_is_let_go(self):
         with make_loader(prefetch=1) as loader:
             addresses = [address(batch["image"]) for batch in itertools.islice(loader, 30)]
-        # One with the caller (two while the next is taken), one waiting, one being filled.
-        self.assertLessEqual(len(set(addresses)), 5)
+        # Two with the caller, one waiting, and as many as samples on their way have their places in; each is used again.
+        self.assertLess(len(set(addresses)), len(addresses) // 2)
 
     def test_any_view_alone_holds_the_memory(self):
         for view_of in (np.asarray, np.from_dlpack, memoryview, lambda array: array.__dlpack__()):
