@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde::Serialize;
 
+use crate::base::Progress;
 use crate::cache::{CacheError, CaseStore, PreprocessConfig, TransferReport};
 use crate::cli::{CommandOutput, Console, VerbResult};
 use crate::run::{Failure, prepare};
@@ -83,13 +84,7 @@ impl Cache {
 fn push_cases(store: &CaseStore, to: &Path, data: Option<&Path>, console: &Console) -> VerbResult {
     let target = open_object_folder(to)?;
     let progress = console.progress_display();
-    let mut task = None;
-    let report = store.push_cases(&target, |done, total| {
-        let task =
-            task.get_or_insert_with(|| progress.begin_task("push", "files", 0..total as u64));
-        task.advance_to(done as u64, "");
-    });
-    drop(task);
+    let report = store.push_cases(&target, count_files(progress.as_ref(), "push"));
     let report = report.map_err(transfer_failure)?;
     let mut text = transfer_text(&report, "pushed to", &target);
     let listed = data.map(|data| store.push_listing(&target, data)).transpose();
@@ -103,13 +98,7 @@ fn push_cases(store: &CaseStore, to: &Path, data: Option<&Path>, console: &Conso
 fn pull_cases(store: &CaseStore, from: &Path, console: &Console) -> VerbResult {
     let source = open_object_folder(from)?;
     let progress = console.progress_display();
-    let mut task = None;
-    let report = store.pull_cases(&source, |done, total| {
-        let task =
-            task.get_or_insert_with(|| progress.begin_task("pull", "files", 0..total as u64));
-        task.advance_to(done as u64, "");
-    });
-    drop(task);
+    let report = store.pull_cases(&source, count_files(progress.as_ref(), "pull"));
     let report = report.map_err(transfer_failure)?;
     let mut text = transfer_text(&report, "pulled from", &source);
     let listings = store.pull_listings(&source).map_err(transfer_failure)?;
@@ -117,6 +106,15 @@ fn pull_cases(store: &CaseStore, from: &Path, console: &Console) -> VerbResult {
         text += &format!("  listing: {0}; train on it with --data {0}\n", listing.display());
     }
     Ok(transfer_output(&report, &listings, text))
+}
+
+/// Shows the files of a transfer, done and in all, as the task `name`.
+fn count_files(progress: &dyn Progress, name: &'static str) -> impl FnMut(usize, usize) + Send {
+    let mut task = None;
+    move |done, total| {
+        let task = task.get_or_insert_with(|| progress.begin_task(name, "files", 0..total as u64));
+        task.advance_to(done as u64, "");
+    }
 }
 
 fn open_object_folder(url: &Path) -> Result<ObjectFolder, Failure> {
