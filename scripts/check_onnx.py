@@ -6,7 +6,11 @@
 Trains each network for some steps on phantoms, exports it, and compares onnxruntime's logits with those
 of `gliaflow export --reference` on three extents each, on the same images. `--full` takes the networks in
 full width, which needs minutes. Needs onnx, onnxruntime and safetensors (`just check-onnx` installs them).
-The exit code is 1 if a difference is above 1e-4, or anything is not as it should be.
+
+onnxruntime sums the values of an InstanceNormalization in f32: over the 786,432 voxels of 96x64x128 its logits of
+the U-Net are 2.5e-4 from those in f64, and ours 1.1e-5 (benches/runs/2026-11-30-onnx.md). So the file as it is has to
+agree within 1e-4 of the largest logit, and the same file with the means of its norms taken one axis after the other
+within 1e-4. The exit code is 1 if it does not, or anything is not as it should be.
 """
 
 import argparse
@@ -84,10 +88,55 @@ def check_file(path, divisor_of):
     return len(model.graph.node)
 
 
+def norms_by_axis(model):
+    """The same network, each InstanceNormalization written out with means of one axis after the other."""
+    written = onnx.ModelProto()
+    written.CopyFrom(model)
+    ranks = {}
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    for value in [*inferred.graph.value_info, *inferred.graph.input]:
+        ranks[value.name] = len(value.type.tensor_type.shape.dim)
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "InstanceNormalization":
+            nodes.append(node)
+            continue
+        values, scale, bias = node.input
+        out, rank = node.output[0], ranks[node.input[0]]
+
+        def add(operator, inputs, part, **attributes):
+            nodes.append(onnx.helper.make_node(operator, inputs, [part], **attributes))
+            return part
+
+        def mean(values, part):
+            for axis in range(rank - 1, 1, -1):
+                values = add("ReduceMean", [values], f"{out}/{part}/{axis}", axes=[axis], keepdims=1)
+            return values
+
+        shape = numpy.array([1, -1] + [1] * (rank - 2), numpy.int64)
+        epsilon = numpy.array([node.attribute[0].f], numpy.float32)
+        written.graph.initializer.extend([
+            onnx.numpy_helper.from_array(shape, f"{out}/shape"),
+            onnx.numpy_helper.from_array(epsilon, f"{out}/epsilon"),
+        ])
+        centred = add("Sub", [values, mean(values, "mean")], f"{out}/centred")
+        variance = mean(add("Mul", [centred, centred], f"{out}/squared"), "variance")
+        deviation = add("Sqrt", [add("Add", [variance, f"{out}/epsilon"], f"{out}/safe")], f"{out}/deviation")
+        scale = add("Reshape", [scale, f"{out}/shape"], f"{out}/scale")
+        bias = add("Reshape", [bias, f"{out}/shape"], f"{out}/bias")
+        unit = add("Div", [centred, deviation], f"{out}/unit")
+        add("Add", [add("Mul", [unit, scale], f"{out}/scaled"), bias], out)
+    del written.graph.node[:]
+    written.graph.node.extend(nodes)
+    onnx.checker.check_model(written)
+    return written
+
+
 def compare(program, folder, name, extents, divisor):
-    session = onnxruntime.InferenceSession(
-        str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"]
-    )
+    model = onnx.load(folder / f"{name}.onnx")
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=providers)
+    exact = onnxruntime.InferenceSession(norms_by_axis(model).SerializeToString(), providers=providers)
     rows = []
     for extent in extents:
         text = ",".join(str(side) for side in extent)
@@ -97,10 +146,12 @@ def compare(program, folder, name, extents, divisor):
         assert images.shape[2:] == extent, images.shape
         [found] = session.run(["logits"], {"images": images})
         assert found.shape == logits.shape, (found.shape, logits.shape)
+        [nearer] = exact.run(["logits"], {"images": images})
         # A batch is each of its images alone.
         [twice] = session.run(["logits"], {"images": numpy.concatenate([images[..., ::-1], images])})
         batch = float(numpy.abs(twice[1] - found[0]).max())
-        rows.append((extent, float(numpy.abs(found - logits).max()), float(numpy.abs(logits).max()), batch))
+        worst, by_axis = (float(numpy.abs(one - logits).max()) for one in (found, nearer))
+        rows.append((extent, worst, by_axis, float(numpy.abs(logits).max()), batch))
     # An extent that the network cannot take is refused, not answered.
     odd = numpy.zeros((1, images.shape[1], divisor, divisor + 1, divisor), numpy.float32)
     try:
@@ -133,12 +184,13 @@ def main():
             divisors = {}
             nodes = check_file(str(folder / f"{name}.onnx"), divisors)
             print(f"{name}: {report['parameters']} values in {report['tensors']} tensors, {nodes} nodes")
-            for extent, worst, largest, batch in compare(
+            for extent, worst, by_axis, largest, batch in compare(
                 arguments.program, folder, name, extents, divisors[name]
             ):
-                print(f"  {'x'.join(map(str, extent)):>10}: difference {worst:.2e}, in a batch {batch:.2e}, "
-                      f"largest logit {largest:.2f}")
-                failed |= not worst < LIMIT or not batch < LIMIT
+                print(f"  {'x'.join(map(str, extent)):>10}: difference {worst:.2e}, norms by axis {by_axis:.2e}, "
+                      f"in a batch {batch:.2e}, largest logit {largest:.2f}", flush=True)
+                of_largest = LIMIT * max(1, largest)
+                failed |= not (by_axis < LIMIT and worst < of_largest and batch < of_largest)
             print(f"  {time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)
 
