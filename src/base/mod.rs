@@ -1,6 +1,7 @@
 //! Floor 0: errors, files, threads, keyed randomness, fingerprints, the schema of settings and
 //! progress, for every other floor.
 
+mod allocator;
 mod cgroup;
 mod error;
 mod files;
@@ -17,6 +18,7 @@ mod text;
 mod thread;
 mod user_cache;
 
+pub use allocator::keep_freed_memory;
 pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, OF_CASE, Reason};
 pub use files::{

@@ -33,7 +33,7 @@ use self::loader::{LoaderOptions, parse_workers};
 use self::report::CommandOutput;
 use self::session::{ActiveSession, SessionOptions};
 use self::thresholds::{ThresholdOptions, as_options};
-use crate::base::{Fault, raise_open_file_limit};
+use crate::base::{Fault, keep_freed_memory, raise_open_file_limit};
 use crate::run::Failure;
 use crate::telemetry::backend_log;
 
@@ -136,6 +136,7 @@ verbs! {
 
 /// Parses the command line, runs the verb, maps its outcome to an exit code.
 pub fn main() -> ExitCode {
+    keep_freed_memory();
     let line = CommandLine::parse();
     raise_open_file_limit();
     let console = Console::new(line.json);

@@ -17,6 +17,7 @@ use crate::volume::{Dims, RunChannels};
 mod blocks;
 mod cascaded;
 pub mod convolution;
+mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 pub mod exchange;
@@ -31,6 +32,7 @@ mod mirrored;
 pub mod model_rng;
 mod norm;
 pub mod onnx;
+mod operations;
 mod optimiser;
 mod precision;
 pub mod registry;

@@ -5,9 +5,8 @@ use burn::nn::Initializer;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor};
 
-#[cfg(feature = "cuda")]
-use crate::nets::cuda;
 use crate::nets::onnx::{GraphNorm, GraphValue, OnnxGraph};
+use crate::nets::operations::{self, NormSettings};
 use crate::nets::{LEAKY_SLOPE, cast, leaky_relu};
 
 /// Group normalisation (Wu and He 2018) with a learned scale and shift per channel.
@@ -65,18 +64,16 @@ impl Norm {
     }
 
     /// Normalises, and applies an activation that is linear on either side of zero, with `slope` below.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
     fn forward_activated(
         &self,
         volume: Tensor<5>,
         slope: f64,
         activation: impl Fn(Tensor<5>) -> Tensor<5>,
     ) -> Tensor<5> {
-        #[cfg(feature = "cuda")]
-        if cuda::normalises(&volume) {
+        if operations::normalise_by_passes(&volume) {
             let (epsilon, slope) = (self.epsilon as f32, slope as f32);
-            let settings = cuda::NormSettings { groups: self.groups, epsilon, slope };
-            return cuda::normalise(volume, self.weight.val(), self.bias.val(), settings);
+            let settings = NormSettings { groups: self.groups, epsilon, slope };
+            return operations::normalise(volume, self.weight.val(), self.bias.val(), settings);
         }
         activation(self.normalise(volume))
     }
@@ -99,7 +96,8 @@ impl Norm {
         graph.normalise(name, volume, &norm)
     }
 
-    fn normalise(&self, volume: Tensor<5>) -> Tensor<5> {
+    /// [`Self::forward`] composed of operations of every backend.
+    pub(super) fn normalise(&self, volume: Tensor<5>) -> Tensor<5> {
         let shape @ [b, c, d, h, w] = volume.dims();
         let dtype = volume.dtype();
         let g = self.groups;

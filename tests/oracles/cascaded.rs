@@ -8,7 +8,8 @@ use gliaflow::internals::volume::{RegionSet, RunChannels};
 
 use super::figures::fixture;
 use super::network::{
-    Figures, check_gradients, check_logits, check_losses, filled, images, labels, read,
+    Figures, GRADIENT_TOLERANCE, check_gradients, check_logits, check_losses, filled, images,
+    labels, read,
 };
 
 #[test]
@@ -38,5 +39,11 @@ fn the_cascade_has_torchs_maps_losses_and_gradients() {
         .total_loss(output, region_targets(RegionSet::BRATS, labels(1, 64, &device)));
     losses.push(("total", read(&parts.total)));
     check_losses(&figures, &losses);
-    check_gradients(&figures, &net, &parts.total, |name| name.ends_with("conv1.bias"));
+    check_gradients(
+        &figures,
+        &net,
+        &parts.total,
+        |name| name.ends_with("conv1.bias"),
+        GRADIENT_TOLERANCE,
+    );
 }

@@ -19,6 +19,11 @@ const GRADIENT_SEED: u64 = 900_000;
 /// Largest difference of a gradient, of its norm as of its values, relative to its length.
 pub(super) const GRADIENT_TOLERANCE: f64 = 2e-3;
 
+/// [`GRADIENT_TOLERANCE`] of the residual U-Net without its autoencoder. One of its values lies 6.5e-8 from the kink of its
+/// ReLU, where f32 may put it on either side: with that one on the other, the oracle's own gradients in f64 are off by up to
+/// 1.06e-2, and that of the first convolution by 2.086e-3, as ours is.
+pub(super) const TOLERANCE_AT_A_KINK: f64 = 1.2e-2;
+
 /// What PyTorch computed for one network.
 #[derive(Deserialize)]
 pub(super) struct Figures {
@@ -142,6 +147,8 @@ pub(super) fn check_logits(figures: &Figures, network: &str, name: &str, logits:
 
 /// The gradient of one parameter.
 pub(super) struct Found {
+    /// Place of the parameter among all, those without a gradient included.
+    pub(super) place: usize,
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) values: Vec<f32>,
@@ -150,6 +157,7 @@ pub(super) struct Found {
 struct Gradients<'a> {
     path: Vec<String>,
     gradients: &'a GradientsParams,
+    visited: usize,
     found: Vec<Found>,
 }
 
@@ -163,16 +171,18 @@ impl ModuleVisitor for Gradients<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = self.gradients.get::<D>(param.id).unwrap();
+        let place = self.visited;
+        self.visited += 1;
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
         let shape = gradient.dims().to_vec();
         let values = gradient.into_data().try_to_vec().unwrap();
-        self.found.push(Found { name: self.path.join("."), shape, values });
+        self.found.push(Found { place, name: self.path.join("."), shape, values });
     }
 }
 
-/// The gradient of every parameter, in their order.
+/// The gradient of every parameter that has one, in their order.
 pub(super) fn gradients<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Found> {
-    let mut visitor = Gradients { path: Vec::new(), gradients, found: Vec::new() };
+    let mut visitor = Gradients { path: Vec::new(), gradients, visited: 0, found: Vec::new() };
     module.visit(&mut visitor);
     visitor.found
 }
@@ -193,31 +203,29 @@ pub(super) fn off_gradient(figures: &Figures, place: usize, name: &str, values: 
 }
 
 /// The gradient of every parameter by norm and by value, and of all together. `without` names those
-/// whose true gradient is zero: the biases of convolutions ahead of an instance norm.
+/// whose true gradient is zero, and is left out: the biases of convolutions ahead of an instance norm.
 pub(super) fn check_gradients<M: Module>(
     figures: &Figures,
     module: &M,
     loss: &Tensor<1>,
     without: impl Fn(&str) -> bool,
+    tolerance: f64,
 ) {
     let by_parameter = GradientsParams::from_grads(loss.backward(), module);
     let total = read(&weights::global_norm(module, &by_parameter).unwrap());
     assert!((total / figures.grad_norm - 1.0).abs() < 2e-3, "{total} for {}", figures.grad_norm);
     let norms = weights::gradient_norms(module, &by_parameter);
-    assert_eq!(norms.len(), figures.param_order.len());
+    let names: Vec<&String> = norms.iter().map(|gradient| &gradient.name).collect();
+    let expected = figures.param_order.iter().map(|(name, _)| name);
+    let expected = expected.filter(|name| !without(name));
+    assert_eq!(names, expected.collect::<Vec<_>>());
     for gradient in norms {
         let expected = figures.grad_stats[&gradient.name].l2;
-        if without(&gradient.name) {
-            assert!(gradient.norm < 1e-5, "{}: {}", gradient.name, gradient.norm);
-            continue;
-        }
-        let relative = (gradient.norm / expected - 1.0).abs();
-        assert!(relative < 2e-3, "{}: {} for {expected}", gradient.name, gradient.norm);
+        let relative = f64::from(gradient.norm / expected - 1.0).abs();
+        assert!(relative < tolerance, "{}: {} for {expected}", gradient.name, gradient.norm);
     }
-    for (place, found) in gradients(module, &by_parameter).iter().enumerate() {
-        if !without(&found.name) {
-            let off = off_gradient(figures, place, &found.name, &found.values);
-            assert!(off < GRADIENT_TOLERANCE, "{}: {off}", found.name);
-        }
+    for found in gradients(module, &by_parameter) {
+        let off = off_gradient(figures, found.place, &found.name, &found.values);
+        assert!(off < tolerance, "{}: {off}", found.name);
     }
 }

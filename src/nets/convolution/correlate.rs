@@ -12,6 +12,14 @@ use crate::nets::convolution::window::InputWindow;
 
 /// Work items for each thread, so that none waits long for the last one.
 const PIECES: usize = 4;
+/// Planes of a work item, at least where there are so many: each reads what its taps reach beyond them, too.
+const LEAST_PLANES: usize = 4;
+
+/// Bytes of a window, at most where it has more than [`LEAST_ROWS`] rows: what stays in a second-level cache of 512 KiB
+/// beside the weights of a block.
+const WINDOW_BYTES: usize = 192 << 10;
+/// Rows of a band of a plane, at least where there are so many.
+const LEAST_ROWS: usize = 4;
 
 /// Buffers of a thread for one work item.
 #[derive(Default)]
@@ -49,31 +57,35 @@ impl Channels {
 }
 
 impl PackedKernel {
-    /// Packs a kernel; `weight` maps target channel, source channel in its group, and kernel
-    /// position to the weight.
-    pub(super) fn new(
+    /// Packs a kernel of `side` voxels along each axis; `taps_of` gives the `side^3` weights of a target channel and of a
+    /// source channel in its group.
+    pub(super) fn new<'a>(
         lattice: ConvGeometry,
         channels: Channels,
-        weight: impl Fn(usize, usize, [usize; 3]) -> f32,
+        side: usize,
+        taps_of: impl Fn(usize, usize) -> &'a [f32] + Sync,
     ) -> Self {
-        let count = channels.groups * channels.block_count() * channels.from;
-        let mut weights = Vec::with_capacity(count * tap_indices(&lattice).count());
-        for group in 0..channels.groups {
-            for block in 0..channels.block_count() {
-                for from in 0..channels.from {
-                    for tap in tap_indices(&lattice) {
-                        let place = [0, 1, 2].map(|axis| lattice[axis].kernel_tap(tap[axis]));
-                        weights.push(std::array::from_fn(|row| {
-                            let to = block * BLOCK + row;
-                            if to >= channels.to {
-                                return 0.0;
-                            }
-                            weight(group * channels.to + to, from, place)
-                        }));
+        let places: Vec<usize> = tap_indices(&lattice)
+            .map(|tap| {
+                let [z, y, x] = [0, 1, 2].map(|axis| lattice[axis].kernel_tap(tap[axis]));
+                (z * side + y) * side + x
+            })
+            .collect();
+        let blocks = channels.groups * channels.block_count();
+        let mut weights = vec![[0.0; BLOCK]; blocks * channels.from * places.len()];
+        let by_block = weights.par_chunks_mut(channels.from * places.len()).enumerate();
+        by_block.for_each(|(at, weights)| {
+            let (group, block) = (at / channels.block_count(), at % channels.block_count());
+            let outputs = block * BLOCK..channels.to.min((block + 1) * BLOCK);
+            for (row, to) in outputs.enumerate() {
+                for (from, weights) in weights.chunks_exact_mut(places.len()).enumerate() {
+                    let taps = taps_of(group * channels.to + to, from);
+                    for (weights, place) in weights.iter_mut().zip(&places) {
+                        weights[row] = taps[*place];
                     }
                 }
             }
-        }
+        });
         Self { lattice, weights }
     }
 
@@ -84,11 +96,32 @@ impl PackedKernel {
     }
 }
 
-/// Planes of a block of target channels of one sample.
+/// Planes of some blocks of target channels of one sample, which read the same window.
 struct OutputPiece<'a> {
     planes: Range<usize>,
-    /// Planes of each channel of the block.
+    /// Planes of each channel of the blocks.
     target: Vec<&'a mut [f32]>,
+}
+
+/// Division of a volume's correlation into work items: blocks of channels stay together as long as planes make enough
+/// items, as each item lays out its window once for all its blocks.
+struct Division {
+    /// Planes of an item.
+    span: usize,
+    pieces: usize,
+    /// Blocks of an item.
+    together: usize,
+    bundles: usize,
+}
+
+impl Division {
+    fn new(depth: usize, blocks: usize, sample_groups: usize) -> Self {
+        let wanted = (PIECES * rayon::current_num_threads()).div_ceil(sample_groups);
+        let span = depth.div_ceil(wanted).max(LEAST_PLANES).min(depth);
+        let pieces = depth.div_ceil(span);
+        let together = blocks.div_ceil(wanted.div_ceil(pieces).min(blocks));
+        Self { span, pieces, together, bundles: blocks.div_ceil(together) }
+    }
 }
 
 /// Correlates `[samples, groups * from, ...]` to `[samples, groups * to, target]` by all `passes`,
@@ -104,52 +137,81 @@ pub(super) fn correlate_volume(
     let [depth, height, width] = target;
     let Channels { groups, from, to } = channels;
     let plane = height * width;
-    let blocks = channels.block_count();
     let mut answer = vec![0.0; samples * groups * to * depth * plane];
-    let wanted = (PIECES * rayon::current_num_threads()).div_ceil(samples * groups * blocks);
-    let span = depth.div_ceil(wanted.min(depth));
-    let pieces = depth.div_ceil(span);
-    let mut work = Vec::with_capacity(samples * groups * blocks * pieces);
-    for _ in 0..samples * groups * blocks {
+    let Division { span, pieces, together, bundles } =
+        Division::new(depth, channels.block_count(), samples * groups);
+    let mut work = Vec::with_capacity(samples * groups * bundles * pieces);
+    for _ in 0..samples * groups * bundles {
         work.extend((0..pieces).map(|piece| {
             let planes = piece * span..depth.min((piece + 1) * span);
-            OutputPiece { planes, target: Vec::with_capacity(BLOCK) }
+            OutputPiece { planes, target: Vec::with_capacity(together * BLOCK) }
         }));
     }
     for (channel, volume) in answer.chunks_mut(depth * plane).enumerate() {
-        let first = (channel / to * blocks + channel % to / BLOCK) * pieces;
+        let first = (channel / to * bundles + channel % to / (together * BLOCK)) * pieces;
         for (piece, planes) in volume.chunks_mut(span * plane).enumerate() {
             work[first + piece].target.push(planes);
         }
     }
     let group_size = source.len() / (samples * groups);
     work.into_par_iter().enumerate().for_each(|(index, mut piece)| {
-        let sample_group = index / pieces / blocks;
-        let block = index / pieces % blocks;
+        let sample_group = index / pieces / bundles;
+        let first_block = index / pieces % bundles * together;
         let source = &source[sample_group * group_size..][..group_size];
         MEMORY.with_borrow_mut(|memory| {
             for pass in passes {
-                let weights = pass.block_weights(channels, sample_group % groups, block);
-                let job =
-                    BlockCorrelation { lattice: &pass.lattice, source, channels: from, weights };
-                job.run(&mut piece, [height, width], memory);
+                let group = sample_group % groups;
+                let weights =
+                    |block: usize| pass.block_weights(channels, group, first_block + block);
+                let job = PieceCorrelation { lattice: &pass.lattice, source, channels: from };
+                job.run(weights, &mut piece, [height, width], memory);
             }
         });
     });
     answer
 }
 
-/// Correlation of one block of channels of one sample.
-struct BlockCorrelation<'a> {
+/// Correlation of some planes of some blocks of channels of one sample.
+#[derive(Clone, Copy)]
+struct PieceCorrelation<'a> {
     lattice: &'a ConvGeometry,
     source: &'a [f32],
     channels: usize,
-    weights: &'a [[f32; BLOCK]],
 }
 
-impl BlockCorrelation<'_> {
-    fn run(
+impl PieceCorrelation<'_> {
+    fn run<'a>(
         &self,
+        weights: impl Fn(usize) -> &'a [[f32; BLOCK]],
+        piece: &mut OutputPiece<'_>,
+        [height, width]: [usize; 2],
+        memory: &mut CorrelationScratch,
+    ) {
+        let height_of_band = self.rows_together();
+        let rows = self.lattice[1].outputs;
+        for first in (0..rows).step_by(height_of_band) {
+            let [slow, middle, fast] = *self.lattice;
+            let band = middle.restrict_outputs(first..rows.min(first + height_of_band));
+            let lattice = [slow, band, fast];
+            let job = PieceCorrelation { lattice: &lattice, ..*self };
+            job.run_band(&weights, piece, [height, width], memory);
+        }
+    }
+
+    /// Rows of a plane that are correlated before the next ones, through all planes.
+    fn rows_together(&self) -> usize {
+        let [slow, middle, _] = self.lattice;
+        let remainders: usize = self.lattice.iter().map(|axis| axis.remainder_count()).product();
+        let planes = self.channels * remainders * (1 + slow.tap_reach());
+        let row = planes * InputWindow::row_pitch(self.lattice) * size_of::<f32>();
+        let rows = (WINDOW_BYTES / row).saturating_sub(middle.tap_reach()).max(LEAST_ROWS);
+        // Bands of one height, or the last one may be a row.
+        middle.outputs.div_ceil(middle.outputs.div_ceil(rows))
+    }
+
+    fn run_band<'a>(
+        &self,
+        weights: impl Fn(usize) -> &'a [[f32; BLOCK]],
         piece: &mut OutputPiece<'_>,
         [height, width]: [usize; 2],
         memory: &mut CorrelationScratch,
@@ -164,24 +226,23 @@ impl BlockCorrelation<'_> {
         for place in places {
             window.fill_planes(self.source, place + 1);
             window.tap_distances(place, distances);
-            let correlation = Correlation {
-                values: window.values(),
-                channel_pitch: window.channel_pitch(),
-                distances,
-                weights: self.weights,
-                outputs: piece.target.len(),
-                length,
-                into: block,
-            };
-            correlation.run();
             let plane = slow.output_offset + slow.output_stride * place - piece.planes.start;
-            for (row, target) in piece.target.iter_mut().enumerate() {
-                let from = &block[row * length.next_multiple_of(LONGEST)..][..length];
-                self.scatter_rows(
-                    from,
-                    &mut target[plane * height * width..][..height * width],
-                    width,
-                );
+            for (number, outputs) in piece.target.chunks_mut(BLOCK).enumerate() {
+                let correlation = Correlation {
+                    values: window.values(),
+                    channel_pitch: window.channel_pitch(),
+                    distances,
+                    weights: weights(number),
+                    outputs: outputs.len(),
+                    length,
+                    into: block,
+                };
+                correlation.run();
+                for (row, target) in outputs.iter_mut().enumerate() {
+                    let from = &block[row * length.next_multiple_of(LONGEST)..][..length];
+                    let target = &mut target[plane * height * width..][..height * width];
+                    self.scatter_rows(from, target, width);
+                }
             }
         }
     }

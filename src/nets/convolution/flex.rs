@@ -86,12 +86,11 @@ impl ConvShape {
         let kernel = kernel.to_contiguous();
         let kernel = as_values(&kernel);
         let channels = Channels { groups, from: inputs, to: outputs };
-        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
-            kernel[(((to * inputs + from) * side + z) * side + y) * side + x]
-        };
+        let taps = side.pow(3);
+        let taps_of = |to: usize, from: usize| &kernel[(to * inputs + from) * taps..][..taps];
         let lattice = geometry::of_convolution(self.extent, side, self.stride);
         let target = lattice.map(|axis| axis.outputs);
-        let pass = PackedKernel::new(lattice, channels, weight);
+        let pass = PackedKernel::new(lattice, channels, side, taps_of);
         let answer = correlate_volume(as_values(&volume), samples, channels, &[pass], target);
         volumes_to_tensor(answer, samples * groups * outputs, samples, target)
     }
@@ -104,13 +103,14 @@ impl ConvShape {
         let kernel = kernel.to_contiguous();
         let kernel = as_values(&kernel);
         let channels = Channels { groups, from: outputs, to: inputs };
-        let weight = |to: usize, from: usize, [z, y, x]: [usize; 3]| {
+        let taps = side.pow(3);
+        let taps_of = |to: usize, from: usize| {
             let output = to / inputs * outputs + from;
-            kernel[(((output * inputs + to % inputs) * side + z) * side + y) * side + x]
+            &kernel[(output * inputs + to % inputs) * taps..][..taps]
         };
         let lattices = geometry::of_transpose(self.extent, side, self.stride).into_iter();
         let passes: Vec<PackedKernel> =
-            lattices.map(|lattice| PackedKernel::new(lattice, channels, weight)).collect();
+            lattices.map(|lattice| PackedKernel::new(lattice, channels, side, taps_of)).collect();
         let gradient =
             correlate_volume(as_values(&slopes), samples, channels, &passes, self.extent);
         volumes_to_tensor(gradient, samples * groups * inputs, samples, self.extent)

@@ -81,6 +81,16 @@ impl AxisGeometry {
         (self.taps - 1) / self.input_stride
     }
 
+    /// Geometry of some of the outputs alone.
+    pub(super) fn restrict_outputs(self, outputs: Range<usize>) -> Self {
+        Self {
+            input_offset: self.input_offset + (self.input_stride * outputs.start) as isize,
+            output_offset: self.output_offset + self.output_stride * outputs.start,
+            outputs: outputs.len(),
+            ..self
+        }
+    }
+
     /// Output positions that lie in this part of the target.
     pub(super) fn positions_inside(&self, target: &Range<usize>) -> Range<usize> {
         let ahead_of =

@@ -23,7 +23,7 @@ const PIECES: usize = 32;
 struct GradientScratch {
     window: Vec<f32>,
     slopes: Vec<f32>,
-    sums: Vec<f32>,
+    lanes: Vec<f32>,
     distances: Vec<usize>,
 }
 
@@ -43,7 +43,6 @@ pub(super) struct KernelGradientInput<'a> {
 }
 
 /// Range of planes of one sample.
-#[derive(Clone)]
 struct Slab {
     sample: usize,
     planes: Range<usize>,
@@ -68,15 +67,14 @@ impl KernelGradientInput<'_> {
             })
             .collect();
         let mut gradient = vec![0.0; groups * to * from * taps];
-        for (index, sums) in sums.iter().enumerate() {
-            let (group, rows) = self.group_of(index / shares.len());
-            for (row, output) in rows.enumerate() {
-                let gradient = &mut gradient[(group * to + output) * from * taps..][..from * taps];
-                for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks(BLOCK)) {
-                    *of_tap += sums[row];
+        gradient.par_chunks_mut(from * taps).enumerate().for_each(|(output, gradient)| {
+            let block = output / to * blocks + output % to / BLOCK;
+            for sums in &sums[block * shares.len()..][..shares.len()] {
+                for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks_exact(BLOCK)) {
+                    *of_tap += sums[output % to % BLOCK];
                 }
             }
-        }
+        });
         gradient
     }
 
@@ -99,15 +97,31 @@ impl KernelGradientInput<'_> {
 
     /// Sums of one block of output channels over some planes, `[from][tap][BLOCK]`.
     fn sum_block(&self, block: usize, slabs: &[Slab], memory: &mut GradientScratch) -> Vec<f32> {
-        let Channels { from, .. } = self.channels;
+        let Channels { groups, from, .. } = self.channels;
         let taps = self.tap_count();
         let mut total = vec![0.0; from * taps * BLOCK];
-        for slab in slabs {
+        let lattice = &self.lattice;
+        let size: usize = lattice.iter().map(|axis| axis.source).product();
+        let (group, outputs) = self.group_of(block);
+        for Slab { sample, planes } in slabs {
+            let GradientScratch { window, slopes, lanes, distances } = &mut *memory;
+            self.lay_out(block, *sample, planes, slopes);
+            let mut window = InputWindow::new(lattice, 1, planes.len(), planes.start, window);
+            window.tap_distances(planes.start, distances);
+            lanes.resize(taps * BLOCK * LONGEST, 0.0);
             for (channel, total) in total.chunks_mut(taps * BLOCK).enumerate() {
-                if channel == 0 {
-                    self.lay_out(block, slab, memory);
-                }
-                self.add_products(block, channel, slab, memory, total);
+                let place = (sample * groups + group) * from + channel;
+                window.refill_planes(&self.volume[place * size..][..size], planes.end);
+                let products = Products {
+                    values: window.values(),
+                    distances,
+                    slopes,
+                    outputs: outputs.len(),
+                    length: InputWindow::span_length(lattice, planes.len()),
+                    lanes,
+                    sums: total,
+                };
+                products.run();
             }
         }
         total
@@ -121,60 +135,25 @@ impl KernelGradientInput<'_> {
     }
 
     /// Copies a block's output gradient into the layout of the window, with zeros between rows.
-    fn lay_out(&self, block: usize, slab: &Slab, memory: &mut GradientScratch) {
+    fn lay_out(&self, block: usize, sample: usize, planes: &Range<usize>, slopes: &mut Vec<f32>) {
         let Channels { groups, to, .. } = self.channels;
         let lattice = &self.lattice;
         let [depth, height, width] = lattice.map(|axis| axis.outputs);
         let (pitch, plane_pitch) =
             (InputWindow::row_pitch(lattice), InputWindow::plane_pitch(lattice));
-        let row = InputWindow::span_length(lattice, slab.planes.len()).next_multiple_of(LONGEST);
-        memory.slopes.clear();
-        memory.slopes.resize(BLOCK * row, 0.0);
+        let row = InputWindow::span_length(lattice, planes.len()).next_multiple_of(LONGEST);
+        slopes.clear();
+        slopes.resize(BLOCK * row, 0.0);
         let (group, outputs) = self.group_of(block);
-        for (output, target) in outputs.zip(memory.slopes.chunks_mut(row)) {
-            let volume = ((slab.sample * groups + group) * to + output) * depth;
-            for (place, plane) in slab.planes.clone().enumerate() {
+        for (output, target) in outputs.zip(slopes.chunks_mut(row)) {
+            let volume = ((sample * groups + group) * to + output) * depth;
+            for (place, plane) in planes.clone().enumerate() {
                 let from = &self.slopes[(volume + plane) * height * width..][..height * width];
                 for (line, from) in from.chunks(width).enumerate() {
                     let at = place * plane_pitch + line * pitch;
                     target[at..at + width].copy_from_slice(from);
                 }
             }
-        }
-    }
-
-    /// Adds the products with one channel of the volume.
-    fn add_products(
-        &self,
-        block: usize,
-        channel: usize,
-        slab: &Slab,
-        memory: &mut GradientScratch,
-        total: &mut [f32],
-    ) {
-        let GradientScratch { window, slopes, sums, distances } = memory;
-        let Channels { groups, from, .. } = self.channels;
-        let lattice = &self.lattice;
-        let (group, outputs) = self.group_of(block);
-        let size: usize = lattice.iter().map(|axis| axis.source).product();
-        let place = (slab.sample * groups + group) * from + channel;
-        let Range { start, end } = slab.planes;
-        let mut window = InputWindow::new(lattice, 1, end - start, start, window);
-        window.fill_planes(&self.volume[place * size..][..size], end);
-        window.tap_distances(start, distances);
-        sums.clear();
-        sums.resize(total.len() * LONGEST, 0.0);
-        let products = Products {
-            values: window.values(),
-            distances,
-            slopes,
-            outputs: outputs.len(),
-            length: InputWindow::span_length(lattice, end - start),
-            sums,
-        };
-        products.run();
-        for (total, lanes) in total.iter_mut().zip(sums.chunks(LONGEST)) {
-            *total += lanes.iter().sum::<f32>();
         }
     }
 }

@@ -4,12 +4,12 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 #[cfg(feature = "cuda")]
 use crate::nets::cuda;
 use crate::nets::onnx::{GraphKernel, GraphValue, OnnxGraph};
-use crate::nets::{Norm, cast};
+use crate::nets::{Norm, cast, operations};
 
 mod correlate;
 mod correlation;
@@ -81,12 +81,10 @@ impl Convolution {
         convolve(volume, self.weight.val(), bias, self.stride, self.groups)
     }
 
-    /// [`Self::forward`] ahead of a norm. An instance norm takes any bias away again, so the kernels of
-    /// `nets/cuda` leave it out: it gets no gradient, which is zero, and stays as it is.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+    /// [`Self::forward`] ahead of a norm. An instance norm takes any bias away again, so it is left out where the passes
+    /// are our own: it gets no gradient, which is zero, and stays as it is.
     pub fn forward_ahead_of(&self, norm: &Norm, volume: Tensor<5>) -> Tensor<5> {
-        #[cfg(feature = "cuda")]
-        if norm.is_instance() && cuda::computes(&volume) {
+        if norm.is_instance() && operations::have_passes(&volume) {
             return convolve(volume, self.weight.val(), None, self.stride, self.groups);
         }
         self.forward(volume)
@@ -130,7 +128,7 @@ pub fn convolve(
     }
     let dtype = volume.dtype();
     let bias = bias.map(|bias| cast(bias, dtype));
-    if has_own_passes(&volume) {
+    if operations::have_passes(&volume) {
         let answer = operation::convolve(volume, kernel, stride, groups);
         let Some(bias) = bias else { return answer };
         return answer + bias.reshape([1, -1, 1, 1, 1]);
@@ -138,14 +136,6 @@ pub fn convolve(
     let pad = kernel.dims()[2] / 2;
     let options = ConvOptions::new([stride; 3], [pad; 3], [1; 3], groups);
     conv3d(volume, cast(kernel, dtype), bias, options)
-}
-
-fn has_own_passes(volume: &Tensor<5>) -> bool {
-    #[cfg(feature = "cuda")]
-    if cuda::computes(volume) {
-        return true;
-    }
-    volume.dtype() == DType::F32 && volume.device().without_autodiff() == Device::flex()
 }
 
 #[cfg(test)]

@@ -87,6 +87,12 @@ impl<'a> InputWindow<'a> {
         self.filled = self.filled.max(to);
     }
 
+    /// Copies what the output planes below `to` read from other channels, over all that is there.
+    pub(super) fn refill_planes(&mut self, source: &[f32], to: usize) {
+        self.filled = self.base;
+        self.fill_planes(source, to);
+    }
+
     /// Copies plane `from` of one channel, or zeros outside of it.
     fn fill_plane(
         &mut self,

@@ -13,9 +13,9 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::input_gradients::Recomputation;
 use crate::nets::cuda::kernel::KernelFile;
 use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
+use crate::nets::operations::Recomputation;
 
 /// Concatenates the channels of `[b, c0, d, h, w]` and `[b, c1, d, h, w]`, of one type.
 pub(in crate::nets) fn concatenate(first: Tensor<5>, second: Tensor<5>) -> Tensor<5> {

@@ -16,9 +16,9 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::server::Handle;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
+use crate::nets::operations::{BackwardPass, InputGradients};
 
 /// Threads of a block.
 const THREADS: usize = 256;

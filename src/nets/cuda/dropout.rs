@@ -9,9 +9,9 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
+use crate::nets::operations::{BackwardPass, InputGradients};
 
 /// Threads of a block, and bytes that each writes.
 const THREADS: usize = 256;

@@ -10,9 +10,9 @@ use burn::tensor::{Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::kernel::KernelFile;
 use crate::nets::cuda::layout::{ChannelsLast, launch_over_granules, volume_shape};
+use crate::nets::operations::{BackwardPass, InputGradients};
 
 /// Takes the largest of the channels at the same place of each of `groups` groups that lie one after the other,
 /// `[b, groups * c, d, h, w]` to `[b, c, d, h, w]`; the gradient goes to the first of equal ones.

@@ -9,6 +9,7 @@ use cubecl::zspace::Shape;
 
 use crate::nets::cuda::kernel::{CudaKernel, KernelFile};
 use crate::nets::cuda::layout::{ChannelsLast, bf16_macro, to_field, volume_shape};
+use crate::nets::operations::NormSettings;
 
 /// Bytes of channels that a thread keeps to, and threads of a block.
 const GRANULE: usize = 16;
@@ -19,14 +20,6 @@ pub(super) const MOST_CHANNELS: usize = 1024;
 
 /// Blocks that keep a large card busy.
 const BLOCKS_WANTED: usize = 1056;
-
-/// Groups, epsilon and the activation's slope below zero: 1 for none, 0 for ReLU.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::nets) struct NormSettings {
-    pub(in crate::nets) groups: usize,
-    pub(in crate::nets) epsilon: f32,
-    pub(in crate::nets) slope: f32,
-}
 
 /// A norm's launches over one volume.
 struct Passes {

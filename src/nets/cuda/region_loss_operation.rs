@@ -12,10 +12,10 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::nets::cuda::computes;
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients};
 use crate::nets::cuda::region_loss::{
     self, LossOperands, MOST_REGIONS, MOST_SAMPLES, RegionLossSettings, RegionLossTensors,
 };
+use crate::nets::operations::{BackwardPass, InputGradients};
 
 /// Tells if the kernels compute the loss of these logits, `[b, k, d, h, w]`.
 pub(crate) fn scores_regions(logits: &Tensor<5>) -> bool {

@@ -13,7 +13,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
 
 /// State that the way back of an operation of `N` inputs with gradients needs of its way there.
-pub(super) trait InputGradients<B: Backend, const N: usize>:
+pub(in crate::nets) trait InputGradients<B: Backend, const N: usize>:
     Debug + Clone + Send + 'static
 {
     /// Computes the gradients of the inputs from that of the output.
@@ -26,10 +26,10 @@ pub(super) trait InputGradients<B: Backend, const N: usize>:
 
 /// Backward pass that hands the output's gradient to the saved state and registers what it computes.
 #[derive(Debug)]
-pub(super) struct BackwardPass<S>(PhantomData<S>);
+pub(in crate::nets) struct BackwardPass<S>(PhantomData<S>);
 
 impl<S> BackwardPass<S> {
-    pub(super) const fn new() -> Self {
+    pub(in crate::nets) const fn new() -> Self {
         Self(PhantomData)
     }
 }
@@ -50,10 +50,10 @@ impl<B: Backend, S: InputGradients<B, N>, const N: usize> Backward<B, N> for Bac
 
 /// Operation whose output gradient checkpointing computes again in place of keeping it, with the same bits.
 #[derive(Debug)]
-pub(super) struct Recomputation<B: Backend, S, const N: usize> {
-    pub(super) inputs: [NodeId; N],
-    pub(super) settings: S,
-    pub(super) compute: fn([FloatTensor<B>; N], S) -> FloatTensor<B>,
+pub(in crate::nets) struct Recomputation<B: Backend, S, const N: usize> {
+    pub(in crate::nets) inputs: [NodeId; N],
+    pub(in crate::nets) settings: S,
+    pub(in crate::nets) compute: fn([FloatTensor<B>; N], S) -> FloatTensor<B>,
 }
 
 impl<B: Backend, S: Debug + Copy + Send + 'static, const N: usize> RetroForward

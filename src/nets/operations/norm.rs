@@ -1,18 +1,32 @@
-//! A norm and the activation behind it as one operation of CUDA GPUs, with gradients of its own.
+//! A norm and the activation behind it as one operation, with gradients of its own.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
+#[cfg(feature = "cuda")]
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Shape, Tensor};
-use burn_cubecl::CubeBackend;
-use burn_cubecl::tensor::CubeTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+#[cfg(feature = "cuda")]
+use burn::tensor::{DType, Shape};
+#[cfg(feature = "cuda")]
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use burn_flex::FlexTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients, Recomputation};
-use crate::nets::cuda::norm::{self, NormSettings};
+use crate::nets::cpu;
+#[cfg(feature = "cuda")]
+use crate::nets::cuda;
+use crate::nets::operations::input_gradients::{BackwardPass, InputGradients, Recomputation};
+
+/// Groups, epsilon and the activation's slope below zero: 1 for none, 0 for ReLU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::nets) struct NormSettings {
+    pub(in crate::nets) groups: usize,
+    pub(in crate::nets) epsilon: f32,
+    pub(in crate::nets) slope: f32,
+}
 
 /// Normalises each group of each sample of `[b, c, d, h, w]`, scales and shifts by `weight` and `bias`, `[c]`,
 /// and applies the activation: ReLU where `slope` is 0, leaky ReLU up to 1, none at 1.
@@ -29,7 +43,7 @@ pub(in crate::nets) fn normalise(
 }
 
 /// Passes of a norm.
-#[backend_extension(Cube, Autodiff, Fusion)]
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff, Fusion: cfg(feature = "cuda"))]
 pub(in crate::nets) trait Normalise: Backend {
     /// The normalised volume, and mean and inverse deviation of each group, `[b, groups, 2]`.
     #[fusion(meta = |volume, _weight, _bias, settings| (volume.clone(), of_groups(volume, settings)))]
@@ -54,10 +68,34 @@ pub(in crate::nets) trait Normalise: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
+#[cfg(feature = "cuda")]
 fn of_groups(volume: &TensorSpec, settings: &NormSettings) -> TensorSpec {
     TensorSpec::new(Shape::from([volume.shape[0], settings.groups, 2]), DType::F32)
 }
 
+impl Normalise for Flex {
+    fn normalise(
+        volume: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        settings: NormSettings,
+    ) -> (FlexTensor, FlexTensor) {
+        cpu::norm::normalise_volume(volume, weight, bias, settings)
+    }
+
+    fn norm_gradients(
+        volume: FlexTensor,
+        slopes: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        statistics: FlexTensor,
+        settings: NormSettings,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        cpu::norm::norm_gradients(volume, slopes, weight, bias, statistics, settings)
+    }
+}
+
+#[cfg(feature = "cuda")]
 impl Normalise for CubeBackend {
     fn normalise(
         volume: CubeTensor,
@@ -65,7 +103,7 @@ impl Normalise for CubeBackend {
         bias: CubeTensor,
         settings: NormSettings,
     ) -> (CubeTensor, CubeTensor) {
-        norm::normalise(volume, weight, bias, settings)
+        cuda::norm::normalise(volume, weight, bias, settings)
     }
 
     fn norm_gradients(
@@ -76,7 +114,7 @@ impl Normalise for CubeBackend {
         statistics: CubeTensor,
         settings: NormSettings,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        norm::norm_gradients(volume, slopes, weight, bias, statistics, settings)
+        cuda::norm::norm_gradients(volume, slopes, weight, bias, statistics, settings)
     }
 }
 

@@ -1,17 +1,22 @@
-//! Pooling and trilinear up-sampling by two as operations of CUDA GPUs, with gradients of their own.
+//! Pooling and trilinear up-sampling by two as operations with gradients of their own.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{Shape, Tensor};
-use burn_cubecl::CubeBackend;
-use burn_cubecl::tensor::CubeTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
+#[cfg(feature = "cuda")]
+use burn::tensor::Shape;
+use burn::tensor::Tensor;
+#[cfg(feature = "cuda")]
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use burn_flex::FlexTensor;
 
-use crate::nets::cuda::input_gradients::{BackwardPass, InputGradients, Recomputation};
+use crate::nets::cpu::{pooling, upsampling};
+#[cfg(feature = "cuda")]
 use crate::nets::cuda::resampling;
+use crate::nets::operations::input_gradients::{BackwardPass, InputGradients, Recomputation};
 
 /// Takes the largest of each 2x2x2 voxels of `[b, c, d, h, w]`, all extents even; the gradient goes to the
 /// first of equal voxels in memory order.
@@ -30,7 +35,7 @@ pub(in crate::nets) fn upsample(volume: Tensor<5>) -> Tensor<5> {
 }
 
 /// Passes of pooling and up-sampling.
-#[backend_extension(Cube, Autodiff, Fusion)]
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff, Fusion: cfg(feature = "cuda"))]
 pub(in crate::nets) trait Resample: Backend {
     #[fusion(dtype = volume, shape = halved_shape(volume))]
     fn max_pool(volume: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -52,14 +57,43 @@ pub(in crate::nets) trait Resample: Backend {
     fn upsample_gradient(slopes: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
+#[cfg(feature = "cuda")]
 fn halved_shape(volume: &Shape) -> Shape {
     Shape::from([volume[0], volume[1], volume[2] / 2, volume[3] / 2, volume[4] / 2])
 }
 
+#[cfg(feature = "cuda")]
 fn doubled_shape(volume: &Shape) -> Shape {
     Shape::from([volume[0], volume[1], volume[2] * 2, volume[3] * 2, volume[4] * 2])
 }
 
+impl Resample for Flex {
+    fn max_pool(volume: FlexTensor) -> FlexTensor {
+        pooling::max_pool(volume)
+    }
+
+    fn max_pool_gradient(volume: FlexTensor, slopes: FlexTensor) -> FlexTensor {
+        pooling::max_pool_gradient(volume, slopes)
+    }
+
+    fn mean_pool(volume: FlexTensor) -> FlexTensor {
+        pooling::mean_pool(volume)
+    }
+
+    fn mean_pool_gradient(slopes: FlexTensor) -> FlexTensor {
+        pooling::mean_pool_gradient(slopes)
+    }
+
+    fn upsample(volume: FlexTensor) -> FlexTensor {
+        upsampling::upsample_volume(volume)
+    }
+
+    fn upsample_gradient(slopes: FlexTensor) -> FlexTensor {
+        upsampling::upsample_gradient(slopes)
+    }
+}
+
+#[cfg(feature = "cuda")]
 impl Resample for CubeBackend {
     fn max_pool(volume: CubeTensor) -> CubeTensor {
         resampling::max_pool(volume)
