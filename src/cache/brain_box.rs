@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::base::{OutOfMemory, collect_values, reserve_values};
+use crate::cache::statistics::TissueCounter;
 use crate::cache::treatment::CertainImages;
-use crate::cache::{OutsideLabel, RawVoxel};
+use crate::cache::{OutsideLabel, RawVoxel, TissueCounts};
 use crate::volume::{Box3, Dims, label};
 
 /// The smallest box around every voxel with tissue in any modality. Labels do not widen it: what is
@@ -69,20 +70,30 @@ pub(super) fn certain_box(
     Ok(box_of(drawn.each_ref().map(|plane| &**plane)).or_else(|| box_of(planes)))
 }
 
-/// Crops all modalities to the box and interleaves them into `images`.
+/// Crops all modalities to the box, interleaves them into `images`, and counts their tissue while a row is in the cache.
 pub(super) fn interleave_modalities(
     planes: [&[i16]; 4],
     dims: Dims,
     brain: &Box3,
     mut images: Vec<RawVoxel>,
-) -> Result<Vec<RawVoxel>, OutOfMemory> {
+) -> Result<(Vec<RawVoxel>, TissueCounts), OutOfMemory> {
     reserve_values(&mut images, brain.dims.voxel_count())?;
+    let mut counter = TissueCounter::default();
     for row in brain.row_ranges(dims) {
         let [a, b, c, d] = planes.map(|plane| &plane[row.clone()]);
-        let voxels = a.iter().zip(b).zip(c).zip(d);
-        images.extend(voxels.map(|(((a, b), c), d)| [*a, *b, *c, *d]));
+        let start = images.len();
+        // Written over zeros by shifts of 64 bits, which the compiler makes vectors of.
+        images.resize(start + row.len(), [0; 4]);
+        let voxels = images[start..].iter_mut().zip(a).zip(b).zip(c).zip(d);
+        for ((((voxel, a), b), c), d) in voxels {
+            let bits = [*a, *b, *c, *d].map(|raw| u64::from(raw as u16));
+            let [a, b, c, d] = bits;
+            let bits = a | b << 16 | c << 32 | d << 48;
+            *voxel = [bits as i16, (bits >> 16) as i16, (bits >> 32) as i16, (bits >> 48) as i16];
+        }
+        counter.count_voxels(&images[start..]);
     }
-    Ok(images)
+    Ok((images, counter.into_counts()))
 }
 
 /// Labels tested together; nearly all such runs are background.

@@ -13,7 +13,7 @@ use crate::cache::treatment::{
 use crate::cache::volumes::{EncodedVolumes, wanted_map};
 use crate::cache::{
     CaseDescription, CaseMeaning, IntensityScale, IntensityStats, PreprocessConfig,
-    ResamplingRecord, SourceFile, SourceFiles, SourceLabels, TissueCounts, TissueHistogram,
+    ResamplingRecord, SourceFile, SourceFiles, SourceLabels, TissueHistogram,
 };
 use crate::volume::{Box3, Case, CaseId, Dims, LabelScheme, Modality, RunChannels, SourceGrid};
 
@@ -117,9 +117,9 @@ pub fn prepare_in_buffers(
         CaseError::new(Reason::Format, "all modalities", "every voxel is 0 or not finite", remedy)
             .of_case(&case.id)
     })?;
-    let mut images = interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
-        .map_err(no_memory)?;
-    let mut counts = TissueCounts::of_images(&images);
+    let (mut images, mut counts) =
+        interleave_modalities(planes, dims, &brain, buffers.interleaved.take())
+            .map_err(no_memory)?;
     let split = |brain: &Box3| {
         let all = volumes.labels.as_deref();
         all.map(|all| SplitLabels::at_box(all, dims, brain, buffers.bytes.take())).transpose()
@@ -134,8 +134,8 @@ pub fn prepare_in_buffers(
             && let Some(smaller) = volumes.tissue_box(&certain).map_err(no_memory)?
         {
             brain = smaller;
-            images = interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
-            counts = TissueCounts::of_images(&images);
+            (images, counts) =
+                interleave_modalities(planes, dims, &brain, images).map_err(no_memory)?;
             labels.into_iter().for_each(|labels| buffers.bytes.give_back(labels.inside));
             labels = split(&brain).map_err(no_memory)?;
         }

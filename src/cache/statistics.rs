@@ -43,31 +43,54 @@ pub struct TissueCounts {
     pub presence: [u64; MARKS],
 }
 
-impl TissueCounts {
-    /// Counts in one pass over interleaved raw voxels.
-    pub fn of_images(images: &[[i16; Modality::COUNT]]) -> Self {
-        let mut counts: [CodeCounts; Modality::COUNT] =
-            std::array::from_fn(|_| CodeCounts::default());
-        let mut presence = [0; MARKS];
-        let mut everywhere = 0;
-        for voxel in images {
+/// Counter of the tissue of all modalities.
+pub(super) struct TissueCounter {
+    counts: [CodeCounts; Modality::COUNT],
+    presence: [u64; MARKS],
+    everywhere: u64,
+}
+
+impl Default for TissueCounter {
+    fn default() -> Self {
+        let counts = std::array::from_fn(|_| CodeCounts::default());
+        Self { counts, presence: [0; MARKS], everywhere: 0 }
+    }
+}
+
+impl TissueCounter {
+    /// Counts some interleaved raw voxels.
+    pub(super) fn count_voxels(&mut self, voxels: &[[i16; Modality::COUNT]]) {
+        for voxel in voxels {
             if *voxel == [0; 4] {
                 continue;
             }
-            for (of_modality, raw) in counts.iter_mut().zip(voxel) {
+            for (of_modality, raw) in self.counts.iter_mut().zip(voxel) {
                 of_modality.counts[usize::from(*raw as u16)] += 1;
             }
             // Images that were stripped together agree nearly everywhere.
             if voxel.iter().all(|raw| *raw != 0) {
-                everywhere += 1;
+                self.everywhere += 1;
                 continue;
             }
             let marks = voxel.iter().enumerate();
             let marks = marks.fold(0, |marks, (bit, raw)| marks | usize::from(*raw != 0) << bit);
-            presence[marks] += 1;
+            self.presence[marks] += 1;
         }
-        presence[MARKS - 1] = everywhere;
-        Self { codes: counts.map(|own| own.collect_tissue()), presence }
+    }
+
+    pub(super) fn into_counts(self) -> TissueCounts {
+        let mut presence = self.presence;
+        presence[MARKS - 1] = self.everywhere;
+        TissueCounts { codes: self.counts.map(|own| own.collect_tissue()), presence }
+    }
+}
+
+impl TissueCounts {
+    /// Counts in one pass over interleaved raw voxels.
+    pub fn of_images(images: &[[i16; Modality::COUNT]]) -> Self {
+        let mut counter = TissueCounter::default();
+        counter.count_voxels(images);
+        counter.into_counts()
     }
 
     /// Statistics and histograms of the counted tissue.

@@ -14,7 +14,7 @@ use crate::nets::gradients::AccumulatedGradients;
 use crate::nets::update_rules::Optimiser;
 use crate::nets::weight_average::WeightAverage;
 use crate::nets::weights::{self, GradientNorm};
-use crate::nets::{Architecture, ModelRng, Network, OptimiserConfig, Output, files};
+use crate::nets::{Architecture, ModelRng, Network, OptimiserConfig, Output, cpu, files};
 use crate::volume::RunChannels;
 
 /// File of the weights inside a checkpoint's folder.
@@ -238,7 +238,8 @@ struct InferenceModel<A: Architecture> {
 
 impl<A: Architecture> Network for InferenceModel<A> {
     fn predict_probabilities(&self, images: Tensor<5>) -> Tensor<5> {
-        sigmoid(self.module.predict_logits(images))
+        let logits = self.module.predict_logits(images);
+        if cpu::computes(&logits) { cpu::sigmoid::sigmoid(logits) } else { sigmoid(logits) }
     }
 
     fn patch_divisor(&self) -> usize {

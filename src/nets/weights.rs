@@ -10,6 +10,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::base::{Domain, KeyedRng, SampleKey};
+use crate::nets::cpu;
 
 /// Name and shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,6 +134,11 @@ pub(crate) fn select_if<const D: usize>(
     yes: Tensor<D>,
     no: Tensor<D>,
 ) -> Tensor<D> {
+    if cpu::computes(&no) {
+        // Computed already: reading it costs nothing, and no value has to be looked at.
+        let is_true = condition.clone().into_data().iter::<bool>().all(|condition| condition);
+        return if is_true { yes } else { no };
+    }
     let mask = condition.clone().reshape([1; D]).expand(no.dims());
     no.mask_where(mask, yes)
 }

@@ -1,14 +1,18 @@
 //! Correlation of a volume with a kernel: a convolution's output, and the gradient of its input.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::nets::convolution::correlation::Correlation;
-use crate::nets::convolution::geometry::{ConvGeometry, tap_indices};
+use crate::nets::convolution::geometry::ConvGeometry;
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
+use crate::nets::convolution::packing::{Channels, PackedKernel};
+use crate::nets::convolution::pair_correlation::{PairCorrelation, PairScratch};
 use crate::nets::convolution::window::InputWindow;
+use crate::nets::convolution::winograd::PAIR;
 
 /// Work items for each thread, so that none waits long for the last one.
 const PIECES: usize = 4;
@@ -27,80 +31,31 @@ struct CorrelationScratch {
     window: Vec<f32>,
     block: Vec<f32>,
     distances: Vec<usize>,
+    pairs: PairScratch,
 }
 
 thread_local! {
     static MEMORY: RefCell<CorrelationScratch> = RefCell::default();
 }
 
-/// Convolution geometry and its kernel, packed for the vector loops.
-pub(super) struct PackedKernel {
-    lattice: ConvGeometry,
-    /// `[group][block][channel][tap][BLOCK]`.
-    weights: Vec<[f32; BLOCK]>,
-}
-
-/// Channels of source and target per group.
-#[derive(Clone, Copy)]
-pub(super) struct Channels {
-    pub(super) groups: usize,
-    /// Source channels of a group.
-    pub(super) from: usize,
-    /// Target channels of a group.
-    pub(super) to: usize,
-}
-
-impl Channels {
-    fn block_count(self) -> usize {
-        self.to.div_ceil(BLOCK)
-    }
-}
-
-impl PackedKernel {
-    /// Packs a kernel of `side` voxels along each axis; `taps_of` gives the `side^3` weights of a target channel and of a
-    /// source channel in its group.
-    pub(super) fn new<'a>(
-        lattice: ConvGeometry,
-        channels: Channels,
-        side: usize,
-        taps_of: impl Fn(usize, usize) -> &'a [f32] + Sync,
-    ) -> Self {
-        let places: Vec<usize> = tap_indices(&lattice)
-            .map(|tap| {
-                let [z, y, x] = [0, 1, 2].map(|axis| lattice[axis].kernel_tap(tap[axis]));
-                (z * side + y) * side + x
-            })
-            .collect();
-        let blocks = channels.groups * channels.block_count();
-        let mut weights = vec![[0.0; BLOCK]; blocks * channels.from * places.len()];
-        let by_block = weights.par_chunks_mut(channels.from * places.len()).enumerate();
-        by_block.for_each(|(at, weights)| {
-            let (group, block) = (at / channels.block_count(), at % channels.block_count());
-            let outputs = block * BLOCK..channels.to.min((block + 1) * BLOCK);
-            for (row, to) in outputs.enumerate() {
-                for (from, weights) in weights.chunks_exact_mut(places.len()).enumerate() {
-                    let taps = taps_of(group * channels.to + to, from);
-                    for (weights, place) in weights.iter_mut().zip(&places) {
-                        weights[row] = taps[*place];
-                    }
-                }
-            }
-        });
-        Self { lattice, weights }
-    }
-
-    fn block_weights(&self, channels: Channels, group: usize, block: usize) -> &[[f32; BLOCK]] {
-        let taps: usize = self.lattice.iter().map(|axis| axis.taps).product();
-        let size = channels.from * taps;
-        &self.weights[(group * channels.block_count() + block) * size..][..size]
-    }
-}
-
 /// Planes of some blocks of target channels of one sample, which read the same window.
-struct OutputPiece<'a> {
+struct OutputPiece<'a, T = f32> {
     planes: Range<usize>,
     /// Planes of each channel of the blocks.
-    target: Vec<&'a mut [f32]>,
+    target: Vec<&'a mut [T]>,
+}
+
+impl<'a> OutputPiece<'a, MaybeUninit<f32>> {
+    /// Fills all of it with zeros.
+    #[allow(unsafe_code)]
+    fn fill_with_zeros(self) -> OutputPiece<'a> {
+        let zeroed = self.target.into_iter().map(|planes| {
+            planes.fill(MaybeUninit::new(0.0));
+            // SAFETY: every value was just written.
+            unsafe { planes.assume_init_mut() }
+        });
+        OutputPiece { planes: self.planes, target: zeroed.collect() }
+    }
 }
 
 /// Division of a volume's correlation into work items: blocks of channels stay together as long as planes make enough
@@ -117,7 +72,8 @@ struct Division {
 impl Division {
     fn new(depth: usize, blocks: usize, sample_groups: usize) -> Self {
         let wanted = (PIECES * rayon::current_num_threads()).div_ceil(sample_groups);
-        let span = depth.div_ceil(wanted).max(LEAST_PLANES).min(depth);
+        // Pairs of planes are the same, however many items there are.
+        let span = depth.div_ceil(wanted).max(LEAST_PLANES).next_multiple_of(PAIR).min(depth);
         let pieces = depth.div_ceil(span);
         let together = blocks.div_ceil(wanted.div_ceil(pieces).min(blocks));
         Self { span, pieces, together, bundles: blocks.div_ceil(together) }
@@ -137,7 +93,10 @@ pub(super) fn correlate_volume(
     let [depth, height, width] = target;
     let Channels { groups, from, to } = channels;
     let plane = height * width;
-    let mut answer = vec![0.0; samples * groups * to * depth * plane];
+    // Zeroed by the threads that write it, not by one thread ahead of them.
+    let length = samples * groups * to * depth * plane;
+    let mut answer = Vec::with_capacity(length);
+    let room = &mut answer.spare_capacity_mut()[..length];
     let Division { span, pieces, together, bundles } =
         Division::new(depth, channels.block_count(), samples * groups);
     let mut work = Vec::with_capacity(samples * groups * bundles * pieces);
@@ -147,14 +106,15 @@ pub(super) fn correlate_volume(
             OutputPiece { planes, target: Vec::with_capacity(together * BLOCK) }
         }));
     }
-    for (channel, volume) in answer.chunks_mut(depth * plane).enumerate() {
+    for (channel, volume) in room.chunks_mut(depth * plane).enumerate() {
         let first = (channel / to * bundles + channel % to / (together * BLOCK)) * pieces;
         for (piece, planes) in volume.chunks_mut(span * plane).enumerate() {
             work[first + piece].target.push(planes);
         }
     }
     let group_size = source.len() / (samples * groups);
-    work.into_par_iter().enumerate().for_each(|(index, mut piece)| {
+    work.into_par_iter().enumerate().for_each(|(index, piece)| {
+        let mut piece = piece.fill_with_zeros();
         let sample_group = index / pieces / bundles;
         let first_block = index / pieces % bundles * together;
         let source = &source[sample_group * group_size..][..group_size];
@@ -163,11 +123,23 @@ pub(super) fn correlate_volume(
                 let group = sample_group % groups;
                 let weights =
                     |block: usize| pass.block_weights(channels, group, first_block + block);
-                let job = PieceCorrelation { lattice: &pass.lattice, source, channels: from };
+                let lattice = &pass.lattice;
+                if pass.in_pairs {
+                    let extent = [height, width];
+                    let job = PairCorrelation { lattice: *lattice, source, channels: from, extent };
+                    job.run(weights, &piece.planes, &mut piece.target, &mut memory.pairs);
+                    continue;
+                }
+                let job = PieceCorrelation { lattice, source, channels: from };
                 job.run(weights, &mut piece, [height, width], memory);
             }
         });
     });
+    // SAFETY: the pieces are all planes of all channels, and each was zeroed.
+    #[allow(unsafe_code)]
+    unsafe {
+        answer.set_len(length);
+    }
     answer
 }
 
@@ -216,7 +188,7 @@ impl PieceCorrelation<'_> {
         [height, width]: [usize; 2],
         memory: &mut CorrelationScratch,
     ) {
-        let CorrelationScratch { window, block, distances } = memory;
+        let CorrelationScratch { window, block, distances, .. } = memory;
         let lattice = self.lattice;
         let slow = lattice[0];
         let places = slow.positions_inside(&piece.planes);

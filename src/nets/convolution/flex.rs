@@ -4,10 +4,11 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 
-use crate::nets::convolution::correlate::{Channels, PackedKernel, correlate_volume};
+use crate::nets::convolution::correlate::correlate_volume;
 use crate::nets::convolution::geometry;
 use crate::nets::convolution::kernel_gradient::KernelGradientInput;
 use crate::nets::convolution::operation::Convolve;
+use crate::nets::convolution::packing::{Channels, PackedKernel};
 
 impl Convolve for Flex {
     fn convolve(

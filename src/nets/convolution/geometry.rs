@@ -81,6 +81,21 @@ impl AxisGeometry {
         (self.taps - 1) / self.input_stride
     }
 
+    /// Positions outside the source that lie at both ends of what is read, and can be the same ones for two rows.
+    pub(super) fn shared_padding(&self) -> usize {
+        if self.input_stride != 1 {
+            return 0;
+        }
+        let read = self.input_offset + (self.outputs + self.tap_reach()) as isize;
+        (-self.input_offset).min(read - self.source as isize).max(0) as usize
+    }
+
+    /// Positions of `count` consecutive ones from the first that is read on that lie inside the source, under a stride of 1.
+    pub(super) fn read_positions(&self, count: usize) -> Range<usize> {
+        let below = |place: isize| ((place - self.input_offset).max(0) as usize).min(count);
+        below(0)..below(self.source as isize)
+    }
+
     /// Geometry of some of the outputs alone.
     pub(super) fn restrict_outputs(self, outputs: Range<usize>) -> Self {
         Self {

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::nets::convolution::correlate::Channels;
 use crate::nets::convolution::geometry::ConvGeometry;
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
+use crate::nets::convolution::packing::Channels;
 use crate::nets::convolution::products::Products;
 use crate::nets::convolution::window::InputWindow;
+use crate::nets::convolution::winograd::{self, PAIR};
 
 /// Positions of one output channel processed at a time: what eight channels need stays in the
 /// second-level cache while all channels of the volume go past.
@@ -20,11 +21,11 @@ const PIECES: usize = 32;
 
 /// Buffers of a thread.
 #[derive(Default)]
-struct GradientScratch {
-    window: Vec<f32>,
-    slopes: Vec<f32>,
-    lanes: Vec<f32>,
-    distances: Vec<usize>,
+pub(super) struct GradientScratch {
+    pub(super) window: Vec<f32>,
+    pub(super) slopes: Vec<f32>,
+    pub(super) lanes: Vec<f32>,
+    pub(super) distances: Vec<usize>,
 }
 
 thread_local! {
@@ -43,9 +44,9 @@ pub(super) struct KernelGradientInput<'a> {
 }
 
 /// Range of planes of one sample.
-struct Slab {
-    sample: usize,
-    planes: Range<usize>,
+pub(super) struct Slab {
+    pub(super) sample: usize,
+    pub(super) planes: Range<usize>,
 }
 
 impl KernelGradientInput<'_> {
@@ -54,7 +55,8 @@ impl KernelGradientInput<'_> {
         let Channels { groups, from, to } = self.channels;
         let blocks = to.div_ceil(BLOCK);
         let taps = self.tap_count();
-        let slabs = self.split_slabs();
+        let in_pairs = winograd::saves_products(&self.lattice);
+        let slabs = self.split_slabs(if in_pairs { PAIR } else { 1 });
         let shares = (PIECES / (groups * blocks)).clamp(1, slabs.len());
         let share = slabs.len().div_ceil(shares);
         let shares: Vec<&[Slab]> = slabs.chunks(share).collect();
@@ -63,17 +65,25 @@ impl KernelGradientInput<'_> {
             .into_par_iter()
             .map(|index| {
                 let share = shares[index % shares.len()];
-                MEMORY.with_borrow_mut(|memory| self.sum_block(index / shares.len(), share, memory))
+                let block = index / shares.len();
+                MEMORY.with_borrow_mut(|memory| match in_pairs {
+                    true => self.sum_block_in_pairs(block, share, memory),
+                    false => self.sum_block(block, share, memory),
+                })
             })
             .collect();
         let mut gradient = vec![0.0; groups * to * from * taps];
-        gradient.par_chunks_mut(from * taps).enumerate().for_each(|(output, gradient)| {
-            let block = output / to * blocks + output % to / BLOCK;
-            for sums in &sums[block * shares.len()..][..shares.len()] {
-                for (of_tap, sums) in gradient.iter_mut().zip(sums.chunks_exact(BLOCK)) {
-                    *of_tap += sums[output % to % BLOCK];
+        let kernel = from * taps;
+        gradient.par_chunks_mut(to * kernel).enumerate().for_each(|(group, gradient)| {
+            gradient.par_chunks_mut(BLOCK * kernel).enumerate().for_each(|(block, gradient)| {
+                let block = group * blocks + block;
+                for sums in &sums[block * shares.len()..][..shares.len()] {
+                    for (place, sums) in sums.as_chunks::<BLOCK>().0.iter().enumerate() {
+                        let of_tap = gradient[place..].iter_mut().step_by(kernel);
+                        of_tap.zip(sums).for_each(|(of_tap, sum)| *of_tap += sum);
+                    }
                 }
-            }
+            });
         });
         gradient
     }
@@ -82,10 +92,11 @@ impl KernelGradientInput<'_> {
         self.lattice.iter().map(|axis| axis.taps).product()
     }
 
-    /// Splits all planes of all samples, a few at a time.
-    fn split_slabs(&self) -> Vec<Slab> {
+    /// Splits all planes of all samples, some times `together` of them at a time.
+    fn split_slabs(&self, together: usize) -> Vec<Slab> {
         let depth = self.lattice[0].outputs;
-        let span = (PLACES / InputWindow::plane_pitch(&self.lattice)).clamp(1, depth);
+        let span = PLACES / InputWindow::plane_pitch(&self.lattice);
+        let span = together * span.clamp(1, depth.div_ceil(together));
         let mut slabs = Vec::new();
         for sample in 0..self.samples {
             for from in (0..depth).step_by(span) {
@@ -127,7 +138,7 @@ impl KernelGradientInput<'_> {
         total
     }
 
-    fn group_of(&self, block: usize) -> (usize, Range<usize>) {
+    pub(super) fn group_of(&self, block: usize) -> (usize, Range<usize>) {
         let to = self.channels.to;
         let blocks = to.div_ceil(BLOCK);
         let first = block % blocks * BLOCK;

@@ -18,8 +18,12 @@ mod geometry;
 mod kernel_gradient;
 mod lanes;
 mod operation;
+mod packing;
+mod pair_correlation;
+mod pair_gradient;
 mod products;
 mod window;
+mod winograd;
 
 /// Settings of a convolution: a cubic kernel of odd size, zero-padded, so that stride 1 keeps the
 /// grid and stride 2 halves an even one.
@@ -162,6 +166,10 @@ mod tests {
             ([1, 8, 5, 7, 9], [4, 2, 3, 3, 3], 2, 4),
             ([1, 3, 6, 5, 4], [3, 3, 1, 1, 1], 2, 1),
             ([1, 2, 7, 8, 9], [3, 2, 5, 5, 5], 2, 1),
+            // Groups of pairs of planes, the last one smaller, over memory that others have used.
+            ([1, 30, 16, 16, 16], [17, 30, 3, 3, 3], 1, 1),
+            ([1, 33, 13, 16, 16], [9, 33, 3, 3, 3], 1, 1),
+            ([2, 20, 9, 21, 32], [8, 20, 3, 3, 3], 1, 1),
         ] {
             let (volume, kernel) = (draw(volume), draw(kernel));
             let pad = kernel.dims()[2] / 2;

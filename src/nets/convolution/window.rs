@@ -7,7 +7,7 @@ use crate::nets::convolution::geometry::{ConvGeometry, tap_indices};
 
 /// Values behind the last position that a sum in registers may read, and are multiplied with zero
 /// or thrown away.
-const SLACK: usize = 64;
+pub(super) const SLACK: usize = 64;
 
 /// Padded planes of some channels. Under a stride, positions of the same remainder lie together.
 /// Rows follow each other with [`InputWindow::row_pitch`], so that sums run on across rows; what
@@ -41,9 +41,10 @@ impl<'a> InputWindow<'a> {
         window
     }
 
-    /// Distance between rows.
+    /// Distance between rows: the padding behind a row is that ahead of the next one.
     pub(super) fn row_pitch(lattice: &ConvGeometry) -> usize {
-        lattice[2].outputs + lattice[2].tap_reach()
+        let [.., fast] = lattice;
+        fast.outputs + fast.tap_reach() - fast.shared_padding()
     }
 
     /// Distance between planes.

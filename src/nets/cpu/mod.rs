@@ -10,6 +10,7 @@ use burn_flex::FlexTensor;
 mod moments;
 pub(super) mod norm;
 pub(super) mod pooling;
+pub(super) mod sigmoid;
 pub(super) mod upsampling;
 
 /// Values that a thread works on at a time, and fewer at the end of a channel.

@@ -102,6 +102,12 @@ pub fn choose_for_run(run: &RunConfig) -> Result<ChosenDevice, Failure> {
     let is_strict = run.precision == Precision::F32Strict;
     choose_kernels(run.kernels, is_strict);
     let chosen = choose_device(run.device)?;
+    if run.precision == Precision::Bf16 && chosen.device == Device::flex() {
+        tracing::warn!(
+            "precision bf16: the CPU computes it value by value, two to three times slower than f32; it is there to compare \
+             roundings with a GPU's, train with --set precision=f32"
+        );
+    }
     if is_strict && chosen.name.starts_with(CUDA_NAME) {
         check_strict_kernels(run.kernels)?;
         tracing::warn!(
