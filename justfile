@@ -129,8 +129,7 @@ gate:
 # Instructions of the kernel, of decoding, of a training step and of a sliding window against the committed
 # counts (benches/README.md); `--bless` makes them the baseline. Compiles for long.
 count-instructions *ARGS="--check":
-    cargo build --release --locked --features instructions --bin instructions
-    scripts/count_instructions.py {{ARGS}} "${CARGO_TARGET_DIR:-target}/release/instructions"
+    scripts/count-instructions {{ARGS}}
 
 # The Python package in a fresh virtual environment, with NumPy alone (docs/python.md).
 python-test *ARGS:
