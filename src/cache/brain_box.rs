@@ -86,8 +86,7 @@ pub(super) fn interleave_modalities(
         images.resize(start + row.len(), [0; 4]);
         let voxels = images[start..].iter_mut().zip(a).zip(b).zip(c).zip(d);
         for ((((voxel, a), b), c), d) in voxels {
-            let bits = [*a, *b, *c, *d].map(|raw| u64::from(raw as u16));
-            let [a, b, c, d] = bits;
+            let [a, b, c, d] = [*a, *b, *c, *d].map(|raw| u64::from(raw as u16));
             let bits = a | b << 16 | c << 32 | d << 48;
             *voxel = [bits as i16, (bits >> 16) as i16, (bits >> 32) as i16, (bits >> 48) as i16];
         }

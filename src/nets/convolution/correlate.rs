@@ -19,12 +19,6 @@ const PIECES: usize = 4;
 /// Planes of a work item, at least where there are so many: each reads what its taps reach beyond them, too.
 const LEAST_PLANES: usize = 4;
 
-/// Bytes of a window, at most where it has more than [`LEAST_ROWS`] rows: what stays in a second-level cache of 512 KiB
-/// beside the weights of a block.
-const WINDOW_BYTES: usize = 192 << 10;
-/// Rows of a band of a plane, at least where there are so many.
-const LEAST_ROWS: usize = 4;
-
 /// Buffers of a thread for one work item.
 #[derive(Default)]
 struct CorrelationScratch {
@@ -172,13 +166,11 @@ impl PieceCorrelation<'_> {
 
     /// Rows of a plane that are correlated before the next ones, through all planes.
     fn rows_together(&self) -> usize {
-        let [slow, middle, _] = self.lattice;
+        let slow = self.lattice[0];
         let remainders: usize = self.lattice.iter().map(|axis| axis.remainder_count()).product();
         let planes = self.channels * remainders * (1 + slow.tap_reach());
         let row = planes * InputWindow::row_pitch(self.lattice) * size_of::<f32>();
-        let rows = (WINDOW_BYTES / row).saturating_sub(middle.tap_reach()).max(LEAST_ROWS);
-        // Bands of one height, or the last one may be a row.
-        middle.outputs.div_ceil(middle.outputs.div_ceil(rows))
+        InputWindow::band_height(self.lattice, row)
     }
 
     fn run_band<'a>(

@@ -90,9 +90,11 @@ impl AxisGeometry {
         (-self.input_offset).min(read - self.source as isize).max(0) as usize
     }
 
-    /// Positions of `count` consecutive ones from the first that is read on that lie inside the source, under a stride of 1.
-    pub(super) fn read_positions(&self, count: usize) -> Range<usize> {
-        let below = |place: isize| ((place - self.input_offset).max(0) as usize).min(count);
+    /// Range of `i` below `count` for which the source has position `input_offset + remainder + input_stride * i`.
+    pub(super) fn read_positions(&self, remainder: usize, count: usize) -> Range<usize> {
+        let first = self.input_offset.strict_add_unsigned(remainder);
+        let below =
+            |place: isize| ((place - first).max(0) as usize).div_ceil(self.input_stride).min(count);
         below(0)..below(self.source as isize)
     }
 

@@ -5,14 +5,8 @@ use std::ops::Range;
 use crate::nets::convolution::correlation::Correlation;
 use crate::nets::convolution::geometry::ConvGeometry;
 use crate::nets::convolution::lanes::{BLOCK, LONGEST};
-use crate::nets::convolution::window::{InputWindow, SLACK};
+use crate::nets::convolution::window::{BAND_BYTES, InputWindow, SLACK};
 use crate::nets::convolution::winograd::{self, PAIR, PRODUCTS, PairSums, ProductInputs};
-
-/// Bytes that the products of some pairs read, at most where a band has more than [`LEAST_ROWS`] rows: what stays in a
-/// second-level cache of 512 KiB beside the weights of a block.
-const INPUT_BYTES: usize = 192 << 10;
-/// Rows of a band of a plane, at least where there are so many.
-const LEAST_ROWS: usize = 4;
 
 /// Buffers of a thread for one work item.
 #[derive(Default)]
@@ -46,10 +40,8 @@ impl PairCorrelation<'_> {
         let [_, middle, _] = self.lattice;
         let row =
             self.channels * PRODUCTS * InputWindow::row_pitch(&self.lattice) * size_of::<f32>();
-        let rows = (INPUT_BYTES / row).saturating_sub(middle.tap_reach()).max(LEAST_ROWS);
-        // Bands of one height, or the last one may be a row.
-        let height = middle.outputs.div_ceil(middle.outputs.div_ceil(rows));
-        let together = INPUT_BYTES / (row * (middle.outputs + middle.tap_reach()));
+        let height = InputWindow::band_height(&self.lattice, row);
+        let together = BAND_BYTES / (row * (middle.outputs + middle.tap_reach()));
         let together = together.clamp(1, planes.len().div_ceil(PAIR));
         for first in (0..middle.outputs).step_by(height) {
             let mut band = *self;

@@ -1,13 +1,17 @@
 //! Part of a volume that a few output planes read, laid out for sums over taps: with its padding,
 //! so that a tap is one distance for all positions of a plane.
 
-use std::ops::Range;
-
 use crate::nets::convolution::geometry::{ConvGeometry, tap_indices};
 
 /// Values behind the last position that a sum in registers may read, and are multiplied with zero
 /// or thrown away.
 pub(super) const SLACK: usize = 64;
+
+/// Bytes that a band of rows reads, at most where it has more than [`LEAST_ROWS`]: what stays in a second-level cache of
+/// 512 KiB beside the weights of a block.
+pub(super) const BAND_BYTES: usize = 192 << 10;
+/// Rows of a band of a plane, at least where there are so many.
+const LEAST_ROWS: usize = 4;
 
 /// Padded planes of some channels. Under a stride, positions of the same remainder lie together.
 /// Rows follow each other with [`InputWindow::row_pitch`], so that sums run on across rows; what
@@ -50,6 +54,14 @@ impl<'a> InputWindow<'a> {
     /// Distance between planes.
     pub(super) fn plane_pitch(lattice: &ConvGeometry) -> usize {
         Self::row_pitch(lattice) * (lattice[1].outputs + lattice[1].tap_reach())
+    }
+
+    /// Rows of a plane that are correlated before the next ones, where a row of all that they read has so many bytes.
+    pub(super) fn band_height(lattice: &ConvGeometry, row_bytes: usize) -> usize {
+        let [_, middle, _] = lattice;
+        let rows = (BAND_BYTES / row_bytes).saturating_sub(middle.tap_reach()).max(LEAST_ROWS);
+        // Bands of one height, or the last one may be a row.
+        middle.outputs.div_ceil(middle.outputs.div_ceil(rows))
     }
 
     /// Length of `planes` output planes in the layout of the window, first to last position.
@@ -117,12 +129,10 @@ impl<'a> InputWindow<'a> {
             let source = &source[from as usize * middle.source * fast.source..];
             let rest_y = middle.input_offset + (part / fast.remainder_count()) as isize;
             let rest_x = fast.input_offset + (part % fast.remainder_count()) as isize;
-            for row in
-                positions_inside(rest_y, middle.input_stride, middle.source, plane_pitch / pitch)
-            {
+            for row in middle.read_positions(part / fast.remainder_count(), plane_pitch / pitch) {
                 let row_from = (rest_y + (middle.input_stride * row) as isize) as usize;
                 let source = &source[row_from * fast.source..][..fast.source];
-                let places = positions_inside(rest_x, fast.input_stride, fast.source, pitch);
+                let places = fast.read_positions(part % fast.remainder_count(), pitch);
                 let first = (rest_x + (fast.input_stride * places.start) as isize) as usize;
                 let target = &mut target[row * pitch..][places];
                 if fast.input_stride == 1 {
@@ -159,10 +169,4 @@ impl<'a> InputWindow<'a> {
                 + x / fast.input_stride
         }));
     }
-}
-
-/// Range of `i` below `count` for which `first + step * i` lies in `0..extent`.
-fn positions_inside(first: isize, step: usize, extent: usize, count: usize) -> Range<usize> {
-    let below = |place: isize| ((place - first).max(0) as usize).div_ceil(step).min(count);
-    below(0)..below(extent as isize)
 }

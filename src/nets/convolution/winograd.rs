@@ -24,6 +24,11 @@ const LEAST_POSITIONS: usize = 16;
 const INPUTS: [(usize, usize, bool); PRODUCTS] =
     [(0, 2, false), (1, 2, true), (2, 1, false), (1, 3, false)];
 
+/// Outputs of a pair that each product adds to, the even and the odd one, and true where it is added to the odd one, false where
+/// it is subtracted.
+const OUTPUTS: [(bool, bool, bool); PRODUCTS] =
+    [(true, false, true), (true, true, true), (true, true, false), (false, true, false)];
+
 /// True where pairs of planes are cheaper than planes one by one.
 pub(super) fn saves_products(lattice: &ConvGeometry) -> bool {
     let [slow, middle, fast] = lattice;
@@ -42,17 +47,6 @@ pub(super) fn product_weights([first, second, third]: [f32; TAPS]) -> [f32; PROD
 pub(super) fn tap_gradients([a, b, c, d]: [f32; PRODUCTS]) -> [f32; TAPS] {
     let ends = 0.5 * (b + c);
     [a + ends, 0.5 * (b - c), ends + d]
-}
-
-/// Gradient of a product, from those of a pair's outputs.
-#[inline(always)]
-fn product_slope(product: usize, even: f32, odd: f32) -> f32 {
-    match product {
-        0 => even,
-        1 => even + odd,
-        2 => even - odd,
-        _ => -odd,
-    }
 }
 
 /// Offset of each tap of a plane from a position, in the layout of [`InputWindow`].
@@ -99,8 +93,8 @@ impl WithSimd for ProductInputs<'_> {
         let [_, middle, fast] = self.lattice;
         let row_pitch = InputWindow::row_pitch(self.lattice);
         let rows = middle.outputs + middle.tap_reach();
-        let inside = middle.read_positions(rows);
-        let places = fast.read_positions(row_pitch);
+        let inside = middle.read_positions(0, rows);
+        let places = fast.read_positions(0, row_pitch);
         let read = fast.input_offset.strict_add_unsigned(places.start) as usize;
         let planes = [0, 1, 2, 3].map(|number| self.input_plane(number));
         // Row by row: what the products share is read once from beyond the first-level cache.
@@ -216,6 +210,7 @@ impl WithSimd for ProductSlopes<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         let [_, height, width] = self.lattice.map(|axis| axis.outputs);
+        let (to_even, to_odd, is_sum) = OUTPUTS[self.product];
         let slopes =
             &self.slopes[self.planes.start * height * width..self.planes.end * height * width];
         for (pair, slopes) in slopes.chunks(PAIR * height * width).enumerate() {
@@ -223,26 +218,12 @@ impl WithSimd for ProductSlopes<'_> {
             for row in 0..height {
                 let at = pair * InputWindow::plane_pitch(self.lattice)
                     + row * InputWindow::row_pitch(self.lattice);
-                let target = &mut self.target[at..at + width];
-                let even = &even[row * width..][..width];
-                if odd.is_empty() {
-                    let values = target.iter_mut().zip(even);
-                    values
-                        .for_each(|(value, even)| *value = product_slope(self.product, *even, 0.0));
-                    continue;
-                }
-                let pairs = even.iter().zip(&odd[row * width..][..width]);
-                let values = target.iter_mut().zip(pairs);
-                match self.product {
-                    0 => values
-                        .for_each(|(value, (even, odd))| *value = product_slope(0, *even, *odd)),
-                    1 => values
-                        .for_each(|(value, (even, odd))| *value = product_slope(1, *even, *odd)),
-                    2 => values
-                        .for_each(|(value, (even, odd))| *value = product_slope(2, *even, *odd)),
-                    _ => values
-                        .for_each(|(value, (even, odd))| *value = product_slope(3, *even, *odd)),
-                }
+                let rows = row * width..(row + 1) * width;
+                let slopes = [
+                    to_even.then(|| &even[rows.clone()]),
+                    (to_odd && !odd.is_empty()).then(|| &odd[rows]),
+                ];
+                combine_rows(slopes, is_sum, &mut self.target[at..at + width]);
             }
         }
     }
