@@ -69,7 +69,7 @@ fn case() -> &'static CaseContents {
         let case = Case {
             id: phantom.id,
             source: phantom.source,
-            images: phantom.images.map(Voxels::I16),
+            images: phantom.images.map(Voxels::from_whole),
             labels: Some(phantom.labels),
             mask: None,
             scheme: LabelScheme::Brats2018,

@@ -5,7 +5,7 @@
     scripts/count_instructions.py --bless PROGRAM    writes the counts as the new baseline
     scripts/count_instructions.py PROGRAM [WORK ...] prints the counts
 
-PROGRAM is `benches/counted/program.rs`; scripts/count-instructions builds it, once for the data side and once with Burn. Counts do
+PROGRAM is `benches/counted/program.rs`, which scripts/count-instructions builds. Counts do
 not depend on the machine's speed or on what else it does. They do depend on the compiler, on valgrind and on
 the C library: under other versions than those of the baseline a count is printed and nothing fails.
 Valgrind knows no AVX-512, so it is the AVX2 path that is counted.

@@ -23,8 +23,8 @@ pub mod augment {
 
 pub mod base {
     pub use crate::base::{
-        CaseError, Domain, Fault, Fingerprint, Fingerprinter, KeyedRng, Reason, SampleKey, fs,
-        raise_open_file_limit, range_text, spawn_named,
+        CaseError, Domain, Fault, Fingerprint, Fingerprinter, HugePageAllocator, KeyedRng, Reason,
+        SampleKey, fs, raise_open_file_limit, range_text, spawn_named,
     };
 }
 

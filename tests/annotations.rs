@@ -29,7 +29,9 @@ fn published(store: &CaseStore, name: &str, source: u8) -> Arc<MappedCase> {
     let case = Case {
         id: CaseId::new(name),
         source: SourceGrid::canonical(DIMS, Affine([[1.0; 4]; 4])),
-        images: std::array::from_fn(|_| Voxels::I16((1..=DIMS.voxel_count() as i16).collect())),
+        images: std::array::from_fn(|_| {
+            Voxels::from_whole((1..=DIMS.voxel_count() as i16).collect())
+        }),
         labels: Some(vec![0; DIMS.voxel_count()]),
         mask: None,
         scheme: LabelScheme::Brats2018,

@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
 const FENCED: &[(&str, &[&str])] = &[
     ("kanal", &["src/actor/mailbox.rs"]),
     ("memmap2", &["src/cache/map.rs"]),
+    ("libdeflate_sys", &["src/brats/libdeflate.rs"]),
     ("libc", &["src/base/allocator.rs", "src/cache/mapping_faults.rs"]),
     ("nifti", &["src/brats/"]),
     ("object_store", &["src/storage/client/"]),

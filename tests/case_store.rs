@@ -31,7 +31,8 @@ fn case(name: &str, content: u8) -> Case {
             .collect()
     };
     let floats = [Voxels::F32(values(9.0)), Voxels::F32(values(1e5))];
-    let whole = |values: Vec<f32>| Voxels::I16(values.into_iter().map(|v| v as i16).collect());
+    let whole =
+        |values: Vec<f32>| Voxels::from_whole(values.into_iter().map(|v| v as i16).collect());
     let [t1, t1ce] = floats;
     let (t2, flair) = (whole(values(2000.0)), whole(values(300.0)));
     Case {

@@ -100,7 +100,7 @@ fn what_is_written_is_read_back() {
         let intensities: Vec<i16> = (0..60i32).map(|place| (place * 1100 - 32768) as i16).collect();
         write_intensities(&path, &intensities, &source).unwrap();
         let volume = read_volume(&path).unwrap();
-        assert_eq!(volume.voxels, Voxels::I16(intensities));
+        assert_eq!(volume.voxels, Voxels::from_whole(intensities));
         assert_eq!(volume.header.shape, shape);
         assert_eq!(
             volume.header.world_from_voxel, source.world_from_voxel,
@@ -156,7 +156,7 @@ fn voxels_start_where_vox_offset_says_even_without_an_extension() {
     raw.put(108, 368f32.to_le_bytes());
     raw.bytes.extend([9; 16]);
     raw.append([7i16, -7].map(i16::to_le_bytes));
-    assert_eq!(raw.read().unwrap(), Voxels::I16(vec![7, -7]));
+    assert_eq!(raw.read().unwrap(), Voxels::from_whole(vec![7, -7]));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn dims_of_terabytes_are_refused_and_content_beyond_the_dims_is_left() {
     }
     let mut bomb = Raw::new(false, [2, 1, 1], 4, 16);
     bomb.bytes.resize(8 << 20, 0);
-    assert_eq!(read_bytes(&gzip(&bomb.bytes)), Ok((Voxels::I16(vec![0, 0]), vec![2, 1, 1])));
+    assert_eq!(read_bytes(&gzip(&bomb.bytes)), Ok((Voxels::from_whole(vec![0, 0]), vec![2, 1, 1])));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn files_that_store_one_grid_in_different_orders_are_one_case() {
     let read = CaseReader::default().read(&discover_cases(&case, None).unwrap().cases[0]).unwrap();
     assert_eq!(read.source, lps);
     for image in &read.images {
-        assert_eq!(image, &Voxels::I16(canonical.clone()));
+        assert_eq!(image, &Voxels::from_whole(canonical.clone()));
     }
     // Label 4 of the file is 3 in the canonical scheme.
     let wanted: Vec<u8> = (0..60).map(|place| u8::from(place == 7) * 3).collect();

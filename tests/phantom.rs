@@ -64,7 +64,7 @@ fn what_is_read_back_is_what_was_made() {
     };
     for modality in Modality::ALL {
         let volume = read(modality.name());
-        assert_eq!(volume.voxels, Voxels::I16(phantom.images[modality.index()].clone()));
+        assert_eq!(volume.voxels, Voxels::from_whole(phantom.images[modality.index()].clone()));
         assert!(
             volume.header.world_from_voxel.distance_mm(&phantom.source.world_from_voxel) < 1e-4
         );

@@ -13,7 +13,7 @@ fn examined(dims: Dims, index: u64, change: impl Fn(usize, i16) -> f64) -> CaseQ
         let changed: Vec<f64> =
             image.iter().enumerate().map(|(place, value)| change(place, *value)).collect();
         if changed.iter().all(|value| f64::from(*value as i16) == *value) {
-            Voxels::I16(changed.iter().map(|value| *value as i16).collect())
+            Voxels::from_whole(changed.iter().map(|value| *value as i16).collect())
         } else {
             Voxels::F32(changed.iter().map(|value| *value as f32).collect())
         }

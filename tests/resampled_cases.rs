@@ -39,8 +39,9 @@ fn thick_case(background: i16) -> Case {
     Case {
         id: CaseId::new("thick"),
         source: SourceGrid { flipped: [true, true, false], ..SourceGrid::canonical(THICK, affine) },
-        images: [0, 1, 2, 3]
-            .map(|channel| Voxels::I16(places.clone().map(|at| value(at, channel)).collect())),
+        images: [0, 1, 2, 3].map(|channel| {
+            Voxels::from_whole(places.clone().map(|at| value(at, channel)).collect())
+        }),
         labels: Some(places.map(label).collect()),
         mask: None,
         scheme: LabelScheme::Brats2024,

@@ -40,6 +40,25 @@ pub fn zeroed_values<T: Clone>(zero: T, count: usize) -> Result<Vec<T>, OutOfMem
     Ok(vec![zero; count])
 }
 
+/// Resizes `values`, whose content is then undefined.
+///
+/// # Errors
+/// If the system does not give the memory.
+pub fn resize_for_overwrite<T: Clone>(
+    values: &mut Vec<T>,
+    zero: T,
+    count: usize,
+) -> Result<(), OutOfMemory> {
+    if values.capacity() < count {
+        // Zeroed pages come free from the system, while zeros in an old buffer are written.
+        *values = Vec::new();
+        *values = zeroed_values(zero, count)?;
+    } else {
+        values.resize(count, zero);
+    }
+    Ok(())
+}
+
 /// Collects the `count` values of `source` into new memory.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ mod text;
 mod thread;
 mod user_cache;
 
-pub use allocator::keep_freed_memory;
+pub use allocator::{HugePageAllocator, keep_freed_memory};
 pub use cgroup::memory_limit;
 pub use error::{CaseError, Fault, OF_CASE, Reason};
 pub use files::{
@@ -28,7 +28,9 @@ pub use files::{end_of_last_line, write_atomically, write_json};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use lock::{LockOutcome, has_locks, lock_exclusive, lock_shared, try_lock_exclusive};
 pub use machine::{core_count, open_file_limit, raise_open_file_limit};
-pub use memory::{FREE_MEMORY, OutOfMemory, collect_values, reserve_values, zeroed_values};
+pub use memory::{
+    FREE_MEMORY, OutOfMemory, collect_values, reserve_values, resize_for_overwrite, zeroed_values,
+};
 pub use progress::{Progress, ProgressTask, SilentProgress};
 pub use registry::{Registry, RegistryEntry};
 pub use schema::{ConfigError, check_ranges, check_value, join_path, parse_settings, range_text};

@@ -4,9 +4,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, zeroed_values};
+use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, resize_for_overwrite};
 use crate::brats::content_stream::{content_reader, corrupt_error, stream_into};
 use crate::brats::gzip;
 use crate::storage;
@@ -20,9 +20,12 @@ const MAX_SURPLUS: u64 = 64 << 20;
 /// Widest voxel that is read, in bytes.
 const MAX_VOXEL_BYTES: u64 = 8;
 
-/// Longest start that [`decompress_into`] inflates only to drop it again: the longest header, and
+/// Longest start that [`decompress_into`] inflates beside the numbers: the longest header, and
 /// extensions of the usual size.
 const MAX_LEAD: usize = 64 << 10;
+
+/// Numbers that are shown together once their checksum has them in the first or second level of the cache.
+const PIECE: usize = 16 << 10;
 
 /// Reads the whole file as it is on the disk, in place of the content of `into`; a file that is longer
 /// than `max_voxels` can be is refused before anything is read.
@@ -85,45 +88,57 @@ pub(super) fn content_start(path: &Path, raw: &[u8], limit: usize) -> Result<Vec
     }
 }
 
-/// Replaces `into` by the `count` numbers that follow the content's first `skip` bytes. All of the
-/// content is read, so that every checksum of a compressed file is compared.
-pub(super) fn decompress_into<T: FromBytes + IntoBytes + Clone>(
+/// Replaces `into` by the `count` numbers that follow the content's first `skip` bytes, as
+/// [`decompress_visiting`] does.
+pub(super) fn decompress_into<T: FromBytes + IntoBytes + Immutable + Clone>(
     path: &Path,
     raw: &[u8],
     skip: usize,
     count: usize,
     into: &mut Vec<T>,
-) -> Result<(), CaseError> {
+) -> Result<usize, CaseError> {
+    decompress_visiting(path, raw, skip, count, into, |_, _| ())
+}
+
+/// Replaces `into` by the `count` numbers that follow the content's first `skip` bytes; numbers that are
+/// none of them may lie ahead, as many as it returns. All of the content is read, so that every checksum
+/// of a compressed file is compared.
+///
+/// Shows the numbers to `visit` while a piece of them is in the cache, each with the place of its first, from
+/// place 0 on; and again from there if the content turns out not to match its checksum.
+pub(super) fn decompress_visiting<T: FromBytes + IntoBytes + Immutable + Clone>(
+    path: &Path,
+    raw: &[u8],
+    skip: usize,
+    count: usize,
+    into: &mut Vec<T>,
+    mut visit: impl FnMut(usize, &[T]),
+) -> Result<usize, CaseError> {
     let lead = skip.div_ceil(size_of::<T>());
     let out_of_memory = |error: OutOfMemory| {
         CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
     };
     if lead * size_of::<T>() <= MAX_LEAD && gzip::claims_length(raw, skip + count * size_of::<T>())
     {
-        resize_for_overwrite(into, lead + count).map_err(out_of_memory)?;
+        resize_for_overwrite(into, T::new_zeroed(), lead + count).map_err(out_of_memory)?;
         let before = lead * size_of::<T>() - skip;
         if gzip::inflate(raw, &mut into.as_mut_bytes()[before..]) {
-            into.drain(..lead);
-            return Ok(());
+            let (ahead, numbers) = into.split_at(lead);
+            let mut checksum = gzip::Checksum::default();
+            checksum.add_bytes(&ahead.as_bytes()[before..]);
+            for (piece, numbers) in numbers.chunks(PIECE).enumerate() {
+                checksum.add_bytes(numbers.as_bytes());
+                visit(piece * PIECE, numbers);
+            }
+            if checksum.matches_trailer(raw) {
+                return Ok(lead);
+            }
         }
     }
-    resize_for_overwrite(into, count).map_err(out_of_memory)?;
-    stream_into(path, raw, skip, into.as_mut_bytes())
-}
-
-/// Resizes `into`; its content is undefined.
-fn resize_for_overwrite<T: FromBytes + Clone>(
-    into: &mut Vec<T>,
-    length: usize,
-) -> Result<(), OutOfMemory> {
-    if into.capacity() < length {
-        // Zeroed pages come free from the system, while zeros in an old buffer are written.
-        *into = Vec::new();
-        *into = zeroed_values(T::new_zeroed(), length)?;
-    } else {
-        into.resize(length, T::new_zeroed());
-    }
-    Ok(())
+    resize_for_overwrite(into, T::new_zeroed(), count).map_err(out_of_memory)?;
+    stream_into(path, raw, skip, into.as_mut_bytes())?;
+    visit(0, into);
+    Ok(0)
 }
 
 /// Recognises content that is often found under a NIfTI name; returns the problem and the way out.
@@ -167,7 +182,8 @@ mod tests {
 
     fn unpacked(raw: &[u8], skip: usize, length: usize) -> Result<Vec<u8>, CaseError> {
         let mut into = vec![9u8; 3];
-        decompress_into(Path::new("a.nii.gz"), raw, skip, length, &mut into).map(|()| into)
+        let lead = decompress_into(Path::new("a.nii.gz"), raw, skip, length, &mut into)?;
+        Ok(into.split_off(lead))
     }
 
     #[test]
@@ -250,8 +266,8 @@ mod tests {
                 let stored = &content[skip..];
                 let mut into = vec![-1i16; 70_000];
                 let count = stored.len() / 2;
-                decompress_into(Path::new("a"), &raw, skip, count, &mut into).unwrap();
-                assert_eq!(into.as_bytes(), &stored[..2 * count], "after {skip} bytes");
+                let lead = decompress_into(Path::new("a"), &raw, skip, count, &mut into).unwrap();
+                assert_eq!(into[lead..].as_bytes(), &stored[..2 * count], "after {skip} bytes");
             }
         }
     }

@@ -150,7 +150,7 @@ fn in_lanes(
     dims: Dims,
     buffers: &CaseBuffers,
 ) -> Result<[Voxels; Modality::COUNT], CaseError> {
-    let mut lanes = [(); Modality::COUNT].map(|()| Voxels::I16(Vec::new()));
+    let mut lanes = [(); Modality::COUNT].map(|()| Voxels::from_whole(Vec::new()));
     for (modality, image) in modalities.iter().zip(images) {
         lanes[modality.index()] = image;
     }
@@ -160,7 +160,7 @@ fn in_lanes(
             CaseError::new(Reason::Io, modality, error.to_string(), FREE_MEMORY)
         })?;
         zeros.resize(dims.voxel_count(), 0);
-        lanes[modality.index()] = Voxels::I16(zeros);
+        lanes[modality.index()] = Voxels::from_whole(zeros);
     }
     Ok(lanes)
 }
@@ -268,10 +268,13 @@ fn to_canonical_image(
     buffers: &CaseBuffers,
 ) -> Result<Voxels, OutOfMemory> {
     match voxels {
-        Voxels::I16(values) => {
-            to_canonical_order(values, source, &buffers.intensities).map(Voxels::I16)
-        }
         voxels if is_canonical(source) => Ok(voxels),
+        Voxels::I16(values) => {
+            let mut canonical = buffers.intensities.take();
+            gather_into(&mut canonical, &values, source)?;
+            buffers.intensities.give_back(values.into_buffer());
+            Ok(Voxels::from_whole(canonical))
+        }
         voxels => voxels.gather(source.file_offsets()),
     }
 }
@@ -290,8 +293,18 @@ fn to_canonical_order<T: Copy>(
         return Ok(in_file);
     }
     let mut canonical = pool.take();
-    reserve_values(&mut canonical, in_file.len())?;
-    canonical.extend(source.file_offsets().map(|place| in_file[place]));
+    gather_into(&mut canonical, &in_file, source)?;
     pool.give_back(in_file);
     Ok(canonical)
+}
+
+/// Gathers values of a file's order into `canonical`.
+fn gather_into<T: Copy>(
+    canonical: &mut Vec<T>,
+    in_file: &[T],
+    source: &SourceGrid,
+) -> Result<(), OutOfMemory> {
+    reserve_values(canonical, in_file.len())?;
+    canonical.extend(source.file_offsets().map(|place| in_file[place]));
+    Ok(())
 }

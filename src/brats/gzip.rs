@@ -4,7 +4,12 @@
 
 use std::io::{self, Read};
 
+#[cfg(not(feature = "libdeflate"))]
+use flate2::Crc;
 use flate2::bufread::GzDecoder;
+
+#[cfg(feature = "libdeflate")]
+use crate::brats::libdeflate::{self, Crc};
 
 /// Header of the shortest member, without name, comment or extra field (RFC 1952, 2.3).
 const HEADER: usize = 10;
@@ -65,24 +70,58 @@ fn length_trailer(length: usize) -> [u8; 4] {
     (length as u32).to_le_bytes()
 }
 
-/// Inflates a file of one member into `into`; false if its checksum or length is wrong, `into` is
-/// then undefined.
-///
-/// libdeflate ends after one member and does not tell where. But the four bytes before that place
-/// are the length of what it wrote, so where these bytes occur at the end of the file and nowhere
-/// else, that is the place, and nothing follows.
+/// Inflates a file of one member into `into`; false if that is not its length, or if anything follows the member: `into` is
+/// then undefined. The content is checked by a [`Checksum`], for which it is read once more: who has another use for it shares
+/// that pass.
 #[cfg(feature = "libdeflate")]
 pub(super) fn inflate(raw: &[u8], into: &mut [u8]) -> bool {
-    let written = libdeflater::Decompressor::new().gzip_decompress(raw, into);
-    written == Ok(into.len())
-        && memchr::memmem::find(raw, &length_trailer(into.len()))
-            == Some(raw.len() - size_of::<u32>())
+    deflated_range(raw).is_some_and(|deflated| libdeflate::inflate_whole(&raw[deflated], into))
 }
 
 /// Always fails: libdeflate is not built in, so every file goes through the stream.
 #[cfg(not(feature = "libdeflate"))]
 pub(super) fn inflate(_raw: &[u8], _into: &mut [u8]) -> bool {
     false
+}
+
+/// Range of the compressed content in a file of one member: behind the header's fields (RFC 1952, 2.3), and
+/// ahead of its trailer.
+#[cfg(feature = "libdeflate")]
+fn deflated_range(raw: &[u8]) -> Option<std::ops::Range<usize>> {
+    const DEFLATE: u8 = 8;
+    let [extra, name, comment] = [0b100, 0b1000, 0b1_0000];
+    let end = raw.len().checked_sub(TRAILER)?;
+    let [_, _, method, flags, ..] = raw else { return None };
+    let mut start = HEADER;
+    if flags & extra != 0 {
+        let length = raw.get(start..start + 2)?;
+        start += 2 + usize::from(u16::from_le_bytes([length[0], length[1]]));
+    }
+    for text in [name, comment] {
+        if flags & text != 0 {
+            start += raw.get(start..)?.iter().position(|byte| *byte == 0)? + 1;
+        }
+    }
+    (*method == DEFLATE && start <= end).then_some(start..end)
+}
+
+/// CRC-32 of a member's content.
+#[derive(Default)]
+pub(super) struct Checksum {
+    sum: Crc,
+}
+
+impl Checksum {
+    /// Adds the bytes that follow.
+    pub(super) fn add_bytes(&mut self, content: &[u8]) {
+        self.sum.update(content);
+    }
+
+    /// True if the file's last member has this checksum.
+    pub(super) fn matches_trailer(&self, raw: &[u8]) -> bool {
+        let trailer = raw.len().checked_sub(TRAILER).map(|start| &raw[start..]);
+        trailer.is_some_and(|trailer| trailer.starts_with(&self.sum.sum().to_le_bytes()))
+    }
 }
 
 #[cfg(all(test, feature = "libdeflate"))]
@@ -103,7 +142,11 @@ mod tests {
 
     fn inflates(raw: &[u8]) -> bool {
         let mut into = [1; CONTENT.len()];
-        let done = claims_length(raw, into.len()) && inflate(raw, &mut into);
+        let mut checksum = Checksum::default();
+        let done = claims_length(raw, into.len()) && inflate(raw, &mut into) && {
+            checksum.add_bytes(&into);
+            checksum.matches_trailer(raw)
+        };
         assert!(!done || into == CONTENT);
         done
     }

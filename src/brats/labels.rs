@@ -28,14 +28,40 @@ pub(super) fn read_labels(
         let voxels = narrow::decode_voxels(packed, buffers)?;
         let labels = canonical_labels(path, &voxels, scheme, buffers.bytes.take())?;
         if let Voxels::I16(values) = voxels {
-            buffers.intensities.give_back(values);
+            buffers.intensities.give_back(values.into_buffer());
         }
         return Ok(labels);
     }
-    let mut labels = buffers.bytes.take();
-    bytes::decompress_into(path, raw, header.vox_offset, header.voxel_count(), &mut labels)?;
-    relabel_in_place(path, &mut labels, scheme)?;
+    let known = canonical_label_table(scheme);
+    let count = header.voxel_count();
+    let mut labels = empty_labels(path, count, buffers.bytes.take())?;
+    let mut all_known = true;
+    let map_piece = |place: usize, piece: &[u8]| {
+        if place == 0 {
+            labels.clear();
+            all_known = true;
+        }
+        all_known = all_known && map_labels(piece, &mut labels, |value| known[usize::from(value)]);
+    };
+    let mut stored = buffers.bytes.take();
+    let offset = header.vox_offset;
+    let lead = bytes::decompress_visiting(path, raw, offset, count, &mut stored, map_piece)?;
+    if !all_known {
+        let values = stored[lead..].iter().map(|value| f64::from(*value));
+        return Err(unknown_label_error(path, values, scheme));
+    }
+    buffers.bytes.give_back(stored);
     Ok(labels)
+}
+
+/// Empties `labels` and makes room for `count` of them.
+fn empty_labels(path: &Path, count: usize, mut labels: Vec<u8>) -> Result<Vec<u8>, CaseError> {
+    match reserve_values(&mut labels, count) {
+        Ok(()) => Ok(labels),
+        Err(error) => {
+            Err(CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
+        }
+    }
 }
 
 /// Reads the values of a label file, each rounded to a whole number; fractions are passed over, the
@@ -60,70 +86,49 @@ fn canonical_label_table(scheme: LabelScheme) -> [Option<u8>; 256] {
     std::array::from_fn(|value| scheme.to_canonical(value as u8))
 }
 
-/// Replaces the file's label values by canonical labels.
-fn relabel_in_place(path: &Path, labels: &mut [u8], scheme: LabelScheme) -> Result<(), CaseError> {
-    let known = canonical_label_table(scheme);
-    let is_background = |run: &[u8]| run.iter().fold(0, |seen, label| seen | label) == 0;
-    let all_known = labels.chunks(RUN).all(|run| {
-        is_background(run) || run.iter().all(|label| known[usize::from(*label)].is_some())
-    });
-    if !all_known {
-        return Err(unknown_label_error(
-            path,
-            labels.iter().map(|label| f64::from(*label)),
-            scheme,
-        ));
-    }
-    for run in labels.chunks_mut(RUN) {
-        if is_background(run) {
-            continue;
-        }
-        for label in run {
-            *label = known[usize::from(*label)].unwrap_or_default();
-        }
-    }
-    Ok(())
-}
-
 /// Writes canonical labels into `into`, in the order of the voxels.
 fn canonical_labels(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
-    mut into: Vec<u8>,
+    into: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
     let known = canonical_label_table(scheme);
-    reserve_values(&mut into, voxels.len()).map_err(|error| {
-        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
-    })?;
-    let whole = match voxels {
-        Voxels::I16(values) => map_labels(values, into, |value| {
+    let mut labels = empty_labels(path, voxels.len(), into)?;
+    let all_known = match voxels {
+        Voxels::I16(values) => map_labels(values, &mut labels, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())
         }),
         Voxels::F32(values) => {
-            map_labels(values, into, |value| label_of_real(f64::from(value), &known))
+            map_labels(values, &mut labels, |value| label_of_real(f64::from(value), &known))
         }
-        Voxels::F64(values) => map_labels(values, into, |value| label_of_real(value, &known)),
+        Voxels::F64(values) => {
+            map_labels(values, &mut labels, |value| label_of_real(value, &known))
+        }
     };
-    whole.ok_or_else(|| unknown_label_error(path, voxels.iter(), scheme))
+    if all_known { Ok(labels) } else { Err(unknown_label_error(path, voxels.iter(), scheme)) }
 }
 
-/// Maps every value into `labels`, which are empty; `None` if one has no label.
+/// Appends the label of every value to `labels`; false if one has none.
 fn map_labels<T: Copy + Default + PartialEq>(
     values: &[T],
-    mut labels: Vec<u8>,
+    labels: &mut Vec<u8>,
     label: impl Fn(T) -> Option<u8>,
-) -> Option<Vec<u8>> {
+) -> bool {
     for run in values.chunks(RUN) {
-        if run.iter().all(|value| *value == T::default()) {
+        // All of a run are compared, which the compiler makes vectors of.
+        if run.iter().fold(true, |all, value| all & (*value == T::default())) {
             labels.resize(labels.len() + run.len(), 0);
             continue;
         }
         for value in run {
-            labels.push(label(*value)?);
+            match label(*value) {
+                Some(label) => labels.push(label),
+                None => return false,
+            }
         }
     }
-    Some(labels)
+    true
 }
 
 fn label_of_real(value: f64, known: &[Option<u8>; 256]) -> Option<u8> {
@@ -208,7 +213,7 @@ mod tests {
         let mut values = vec![0i16; 200];
         values[70] = 4;
         values[199] = 1;
-        let labels = of(Voxels::I16(values)).unwrap();
+        let labels = of(Voxels::from_whole(values)).unwrap();
         assert_eq!((labels[70], labels[199], labels.len()), (3, 1, 200));
         assert_eq!(labels.iter().filter(|label| **label == 0).count(), 198);
         assert_eq!(of(Voxels::F32(vec![1.9999, 0.0])).unwrap(), [2, 0]);
@@ -216,25 +221,36 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_renamed_in_place_or_refused_with_the_same_words() {
+    fn bytes_of_a_file_are_read_as_other_types_are_or_refused_with_the_same_words() {
         let scheme = LabelScheme::Brats2018;
-        let mut stored = vec![0u8; 200];
-        for value in [[1, 4, 2, 4], [5, 1, 5, 255]] {
-            stored[63..67].copy_from_slice(&value);
-            let as_voxels = Voxels::I16(stored.iter().map(|value| i16::from(*value)).collect());
-            let mut labels = stored.clone();
-            let renamed = relabel_in_place(Path::new("a_seg.nii.gz"), &mut labels, scheme);
-            let renamed = renamed.map(|()| labels).map_err(|error| error.to_string());
-            assert_eq!(renamed, of(as_voxels));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a_seg.nii.gz");
+        let dims = Dims([20, 40, 50]);
+        let mut affine = [[0.0; 4]; 4];
+        (0..4).for_each(|axis| affine[axis][axis] = [-1.0, -1.0, 1.0, 1.0][axis]);
+        let source = SourceGrid::canonical(dims, Affine(affine));
+        let buffers = CaseBuffers::default();
+        let mut stored = vec![0u8; dims.voxel_count()];
+        for (start, value) in [(63, [1, 4, 2, 4]), (30_000, [1; 4]), (63, [5, 1, 5, 255])] {
+            stored[start..start + 4].copy_from_slice(&value);
+            write_labels(&path, &stored, &source).unwrap();
+            let as_voxels =
+                Voxels::from_whole(stored.iter().map(|value| i16::from(*value)).collect());
+            let wanted = canonical_labels(&path, &as_voxels, scheme, vec![9]);
+            let packed = RawVolume::read(&path, DEFAULT_MAX_VOXELS, &buffers).unwrap();
+            let found = read_labels(&packed, scheme, &buffers);
+            let text = |result: Result<Vec<u8>, CaseError>| result.map_err(|e| e.to_string());
+            let (found, wanted) = (text(found), text(wanted));
+            assert!(found == wanted, "{:?}, {:?}", found.err(), wanted.err());
         }
     }
 
     #[test]
     fn an_unknown_value_is_named_with_its_count() {
-        let error = of(Voxels::I16(vec![0, 5, 1, 5, -7, 300])).unwrap_err();
+        let error = of(Voxels::from_whole(vec![0, 5, 1, 5, -7, 300])).unwrap_err();
         assert!(error.contains("label -7 in 1 voxel, label 5 in 2 voxels"), "{error}");
         assert!(error.contains("label 300 in 1 voxel; this dataset defines 0, 1, 2, 4"), "{error}");
-        let many = of(Voxels::I16((5..=104).collect())).unwrap_err();
+        let many = of(Voxels::from_whole((5..=104).collect())).unwrap_err();
         assert!(many.contains("and 95 more values"), "{many}");
         assert!(of(Voxels::F32(vec![3.0])).unwrap_err().contains("label 3 in 1 voxel"));
     }
@@ -246,7 +262,8 @@ mod tests {
             for other in others {
                 let values: Vec<i16> = other.file_values().into_iter().map(i16::from).collect();
                 let path = Path::new("a_seg.nii.gz");
-                let read = canonical_labels(path, &Voxels::I16(values.clone()), scheme, vec![]);
+                let read =
+                    canonical_labels(path, &Voxels::from_whole(values.clone()), scheme, vec![]);
                 let Err(error) = read else {
                     assert!(scheme.defines_all(values.into_iter().map(i64::from)));
                     continue;
@@ -257,11 +274,11 @@ mod tests {
             }
         }
         // A 4 of BraTS 2024 without a 3 in the same case, in a folder named as both years are.
-        let cavity = Voxels::I16(vec![0, 1, 2, 4]);
+        let cavity = Voxels::from_whole(vec![0, 1, 2, 4]);
         let path = Path::new("BraTS-GLI-00001-000-seg.nii.gz");
         let error = canonical_labels(path, &cavity, LabelScheme::Brats2023, vec![]).unwrap_err();
         assert!(error.to_string().contains("as with --labels brats2024 "), "{error}");
-        let error = of(Voxels::I16(vec![0, 7])).unwrap_err();
+        let error = of(Voxels::from_whole(vec![0, 7])).unwrap_err();
         assert!(error.contains("no scheme defines all of its values"), "{error}");
     }
 

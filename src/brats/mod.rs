@@ -23,6 +23,8 @@ mod inspect;
 mod label_files;
 mod labels;
 mod layout;
+#[cfg(feature = "libdeflate")]
+mod libdeflate;
 mod masks;
 mod narrow;
 mod orient;

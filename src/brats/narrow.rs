@@ -10,7 +10,7 @@ use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
 use crate::brats::{bytes, content_stream};
 use crate::buffers::{BufferPool, CaseBuffers};
-use crate::volume::Voxels;
+use crate::volume::{Intensities, TissueScan, Voxels};
 
 /// A stored number, and whether a narrower type holds it exactly.
 trait StoredNumber: Copy {
@@ -74,16 +74,30 @@ pub(super) fn decode_voxels(
     let RawVolume { path, raw, header, .. } = packed;
     if header.datatype == Datatype::I16 && header.scaling.is_none() {
         let mut values = buffers.intensities.take();
-        bytes::decompress_into(path, raw, header.vox_offset, header.voxel_count(), &mut values)?;
+        let count = header.voxel_count();
+        let mut scan = header.volume_dims(path, 1).ok().map(TissueScan::new);
+        let show = |place: usize, piece: &[i16]| {
+            let Some(scan) = &mut scan else { return };
+            if place == 0 {
+                *scan = TissueScan::new(scan.dims());
+            }
+            scan.scan_values(piece);
+        };
+        let offset = header.vox_offset;
+        let lead = bytes::decompress_visiting(path, raw, offset, count, &mut values, show)?;
+        let mut values = Intensities::after_skipped(lead, values);
         if header.big_endian != cfg!(target_endian = "big") {
-            values.iter_mut().for_each(|value| *value = value.swap_bytes());
+            values.as_mut_slice().iter_mut().for_each(|value| *value = value.swap_bytes());
         }
-        return Ok(Voxels::I16(values));
+        return Ok(Voxels::I16(match scan {
+            Some(scan) => values.with_scan(scan), // No order of bytes makes a 0 of another value.
+            None => values,
+        }));
     }
     let mut stored = buffers.bytes.take();
     let length = header.voxel_count() * header.datatype.bytes_per_voxel();
-    bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
-    let voxels = convert_voxels(&stored, header, &buffers.intensities);
+    let lead = bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
+    let voxels = convert_voxels(&stored[lead..], header, &buffers.intensities);
     buffers.bytes.give_back(stored);
     voxels
         .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
@@ -100,10 +114,11 @@ pub(super) fn decode_volumes(
     let RawVolume { path, raw, header, .. } = packed;
     let mut stored = buffers.bytes.take();
     let length = header.voxel_count() * header.datatype.bytes_per_voxel();
-    bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
+    let lead = bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
     let one = length / volumes;
-    let convert =
-        |place: &usize| convert_voxels(&stored[place * one..][..one], header, &buffers.intensities);
+    let convert = |place: &usize| {
+        convert_voxels(&stored[lead + place * one..][..one], header, &buffers.intensities)
+    };
     let converted: Result<Vec<Voxels>, OutOfMemory> = places.iter().map(convert).collect();
     buffers.bytes.give_back(stored);
     converted
@@ -198,7 +213,7 @@ fn narrowest_exact<const N: usize, T: StoredNumber>(
 ) -> Result<Voxels, OutOfMemory> {
     let mut narrow = pool.take();
     if convert_exactly(stored, move |bytes| number(bytes).to_i16(), &mut narrow)? {
-        return Ok(Voxels::I16(narrow));
+        return Ok(Voxels::from_whole(narrow));
     }
     pool.give_back(narrow);
     let mut single = Vec::new();
@@ -257,7 +272,7 @@ mod tests {
         let small = of(&[-32768i32, 0, 32767], i32::to_le_bytes);
         assert_eq!(
             narrowest_exact(&small, i32::from_le_bytes),
-            Voxels::I16(vec![-32768, 0, 32767])
+            Voxels::from_whole(vec![-32768, 0, 32767])
         );
         let medium = of(&[32768u16, 1], u16::to_be_bytes);
         assert_eq!(narrowest_exact(&medium, u16::from_be_bytes), Voxels::F32(vec![32768.0, 1.0]));
@@ -270,7 +285,10 @@ mod tests {
     #[test]
     fn integral_floats_are_i16_and_what_is_no_number_stays_float() {
         let integral = of(&[-0.0f32, 7.0, -32768.0], f32::to_le_bytes);
-        assert_eq!(narrowest_exact(&integral, f32::from_le_bytes), Voxels::I16(vec![0, 7, -32768]));
+        assert_eq!(
+            narrowest_exact(&integral, f32::from_le_bytes),
+            Voxels::from_whole(vec![0, 7, -32768])
+        );
         let above = of(&[32768.0f64, 0.5], f64::to_le_bytes);
         assert_eq!(narrowest_exact(&above, f64::from_le_bytes), Voxels::F32(vec![32768.0, 0.5]));
         let fine = of(&[0.1f64], f64::to_le_bytes);
@@ -291,7 +309,7 @@ mod tests {
             &pool,
         )
         .unwrap();
-        assert_eq!(halved, Voxels::I16(vec![-9, -8]));
+        assert_eq!(halved, Voxels::from_whole(vec![-9, -8]));
         let odd = of(&[3i16], i16::to_le_bytes);
         let half = apply_scaling(
             &odd,

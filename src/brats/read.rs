@@ -165,7 +165,7 @@ mod tests {
         fs::write(folder.path().join("a.img"), [7, 0, 0xff, 0xff]).unwrap();
         for name in ["a.hdr", "a.img"] {
             let volume = read_volume(&folder.path().join(name)).unwrap();
-            assert_eq!(volume.voxels, Voxels::I16(vec![7, -1]));
+            assert_eq!(volume.voxels, Voxels::from_whole(vec![7, -1]));
             assert_eq!((volume.bytes_read, volume.non_finite), (356, 0));
         }
     }

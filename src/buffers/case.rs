@@ -38,7 +38,7 @@ impl CaseBuffers {
     pub fn give_back_case(&self, case: Case) {
         for voxels in case.images {
             if let Voxels::I16(values) = voxels {
-                self.intensities.give_back(values);
+                self.intensities.give_back(values.into_buffer());
             }
         }
         for bytes in [case.labels, case.mask].into_iter().flatten() {

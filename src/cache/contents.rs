@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn quiet(dims: Dims) -> Voxels {
-        Voxels::I16(vec![0; dims.voxel_count()])
+        Voxels::from_whole(vec![0; dims.voxel_count()])
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         t1[dims.offset_from_zyx([1, 1, 2])] = 4;
         labels[dims.offset_from_zyx([1, 1, 1])] = 2;
         let prepare = |labels: &[u8]| {
-            let images = [Voxels::I16(t1.clone()), quiet(dims), quiet(dims), quiet(dims)];
+            let images = [Voxels::from_whole(t1.clone()), quiet(dims), quiet(dims), quiet(dims)];
             let case = case_of(dims, images, Some(labels.to_vec()));
             prepare_in_buffers(&CaseBuffers::default(), &case, &as_it_is()).unwrap()
         };
@@ -271,7 +271,7 @@ mod tests {
     fn float_and_integer_modalities_stay_in_their_channels() {
         let dims = Dims([1, 1, 2]);
         let images = [
-            Voxels::I16(vec![1, 2]),
+            Voxels::from_whole(vec![1, 2]),
             Voxels::F32(vec![0.5, 0.0]),
             Voxels::F64(vec![300.0, 0.0]),
             quiet(dims),
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(error.reason, Reason::Format);
         assert!(error.to_string().starts_with("case c: all modalities"), "{error}");
         let mut short = empty;
-        short.images[3] = Voxels::I16(vec![1; 3]);
+        short.images[3] = Voxels::from_whole(vec![1; 3]);
         let error = prepare_in_buffers(&CaseBuffers::default(), &short, &as_it_is()).unwrap_err();
         assert_eq!(error.reason, Reason::Geometry);
         assert!(error.to_string().contains("flair: has 3 voxels"), "{error}");

@@ -146,7 +146,7 @@ mod tests {
     fn integers_are_kept_to_both_ends_of_i16_in_any_float_type() {
         let whole = [-32768i16, -1, 0, 1, 32767];
         for voxels in [
-            Voxels::I16(whole.to_vec()),
+            Voxels::from_whole(whole.to_vec()),
             Voxels::F32(whole.map(f32::from).to_vec()),
             Voxels::F64(whole.map(f64::from).to_vec()),
         ] {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn under_a_mask_tissue_may_have_the_value_0_and_the_rest_is_background() {
-        let voxels = Voxels::I16(vec![7, 0, 5, 9]);
+        let voxels = Voxels::from_whole(vec![7, 0, 5, 9]);
         let mask = [0, 1, 1, 0];
         let (raw, scale) = encode_volume(&voxels, &ImageTreatment::KEEP, Some(&mask)).unwrap();
         assert_eq!((raw[0], raw[3]), (0, 0));
@@ -216,12 +216,13 @@ mod tests {
     #[test]
     fn whole_numbers_around_another_background_are_kept_as_distances_from_it() {
         let values = vec![-1024, -1024, 0, 30_000, -1025];
-        let (raw, scale) = encoded_as(Voxels::I16(values.clone()), &treated(-1024.0, 0.0, None));
+        let (raw, scale) =
+            encoded_as(Voxels::from_whole(values.clone()), &treated(-1024.0, 0.0, None));
         assert_eq!(raw, [0, 0, 1024, 31_024, -1]);
         assert_eq!(scale, IntensityScale { slope: 1.0, inter: -1024.0, max_error: 0.0 });
         assert!((2..5).all(|place| scale.decode(raw[place]) == f64::from(values[place])));
         // Beyond i16 they are spread, and 0 is still tissue.
-        let far = Voxels::I16(vec![-1024, 0, 32_767]);
+        let far = Voxels::from_whole(vec![-1024, 0, 32_767]);
         let (raw, scale) = encoded_as(far, &treated(-1024.0, 0.0, None));
         assert_eq!((raw[0], raw[1], raw[2]), (0, i16::MIN, i16::MAX));
         assert!((scale.decode(raw[2]) - 32_767.0).abs() <= scale.max_error);

@@ -20,13 +20,13 @@ fn case_with(change: impl Fn(usize, f64) -> f64) -> Case {
     let image = |modality: usize| {
         let values = (0..DIMS.voxel_count()).map(|place| intensity(place, modality));
         if modality != Modality::T1ce.index() {
-            return Voxels::I16(values.map(|value| value as i16).collect());
+            return Voxels::from_whole(values.map(|value| value as i16).collect());
         }
         let values: Vec<f64> =
             values.enumerate().map(|(place, value)| change(place, value)).collect();
         let whole = values.iter().all(|value| f64::from(*value as i16) == *value);
         match whole {
-            true => Voxels::I16(values.into_iter().map(|value| value as i16).collect()),
+            true => Voxels::from_whole(values.into_iter().map(|value| value as i16).collect()),
             false => Voxels::F64(values),
         }
     };

@@ -7,7 +7,7 @@ use crate::cache::brain_box::certain_box;
 use crate::cache::treatment::{CaseTreatment, CertainImages, ImageTreatment};
 use crate::cache::{IntensityScale, PreprocessConfig, encode_volume};
 use crate::resampling::{GridMap, Interpolation, resample_image, resample_labels, resample_mask};
-use crate::volume::{Box3, Case, Dims, Modality, SourceGrid, Voxels};
+use crate::volume::{Box3, Case, Dims, Intensities, Modality, SourceGrid, Voxels};
 
 /// Codes of one volume, and how they decode.
 type EncodedVolume<'a> = (Cow<'a, [i16]>, IntensityScale);
@@ -83,9 +83,27 @@ impl<'a> EncodedVolumes<'a> {
         self.planes.each_ref().map(|plane| &**plane)
     }
 
+    /// Intensities of all modalities, where the planes are these as they are.
+    fn kept_intensities(&self) -> Option<[&'a Intensities; Modality::COUNT]> {
+        let all_kept = self.planes.iter().all(|plane| matches!(plane, Cow::Borrowed(_)));
+        let images = self.images.filter(|_| all_kept)?;
+        let whole = images.each_ref().map(|voxels| match voxels {
+            Voxels::I16(values) => Some(values),
+            Voxels::F32(_) | Voxels::F64(_) => None,
+        });
+        let [Some(a), Some(b), Some(c), Some(d)] = whole else { return None };
+        Some([a, b, c, d])
+    }
+
     /// The smallest box around tissue beyond doubt.
     pub(super) fn tissue_box(&self, certain: &CertainImages) -> Result<Option<Box3>, OutOfMemory> {
         let dims = self.grid.canonical_dims();
+        if certain.iter().all(Option::is_none)
+            && let Some(kept) = self.kept_intensities()
+        {
+            let boxes = kept.into_iter().filter_map(|values| values.tissue_box(dims));
+            return Ok(boxes.reduce(Box3::union));
+        }
         let planes = self.planes();
         match self.images {
             Some(images) => {

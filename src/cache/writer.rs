@@ -166,7 +166,7 @@ mod tests {
         let case = Case {
             id: CaseId::new("c"),
             source: SourceGrid::canonical(dims, Affine([[1.0; 4]; 4])),
-            images: std::array::from_fn(|_| Voxels::I16((0..27).collect())),
+            images: std::array::from_fn(|_| Voxels::from_whole((0..27).collect())),
             labels: Some(vec![1; 27]),
             mask: None,
             scheme: LabelScheme::Brats2023,

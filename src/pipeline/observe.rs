@@ -302,7 +302,7 @@ pub(super) fn topology_hooks() -> Hooks {
 /// Counts the bytes read and decoded of a case.
 pub(super) fn count_decoded(case: &Case) {
     let bytes = |voxels: &Voxels| match voxels {
-        Voxels::I16(values) => size_of_val(values.as_slice()),
+        Voxels::I16(values) => size_of_val(&**values),
         Voxels::F32(values) => size_of_val(values.as_slice()),
         Voxels::F64(values) => size_of_val(values.as_slice()),
     };

@@ -29,7 +29,7 @@ fn grey_value(number: usize) -> f64 {
 }
 
 fn whole_numbers(values: &[f64]) -> Voxels {
-    Voxels::I16(values.iter().map(|value| *value as i16).collect())
+    Voxels::from_whole(values.iter().map(|value| *value as i16).collect())
 }
 
 fn found_in(voxels: &Voxels) -> ImageBackground {

@@ -11,7 +11,7 @@ fn measured(tissue: &[f64]) -> ImageQuality {
     let whole = tissue.iter().all(|value| f64::from(*value as i16) == *value);
     let dims = Dims([values.len(), 1, 1]);
     let voxels = if whole {
-        Voxels::I16(values.iter().map(|value| *value as i16).collect())
+        Voxels::from_whole(values.iter().map(|value| *value as i16).collect())
     } else {
         Voxels::F64(values)
     };

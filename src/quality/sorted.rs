@@ -103,7 +103,9 @@ mod tests {
         let wanted = [(-32768.0, 1), (0.0, 2), (5.0, 3), (32767.0, 1)];
         let reals = whole.map(f32::from).to_vec();
         let with_nan = [reals.clone(), vec![f32::NAN, f32::INFINITY]].concat();
-        for voxels in [Voxels::I16(whole.to_vec()), Voxels::F32(reals), Voxels::F32(with_nan)] {
+        for voxels in
+            [Voxels::from_whole(whole.to_vec()), Voxels::F32(reals), Voxels::F32(with_nan)]
+        {
             let sorted = SortedValues::collect(&voxels, |_, _| true);
             assert_eq!(sorted.value_runs().collect::<Vec<_>>(), wanted);
             assert_eq!(most_frequent(&sorted), Some((5.0, 3)));

@@ -106,6 +106,15 @@ impl Box3 {
         Self::bounding_box(dims, inside).unwrap_or(Self { start: [0; 3], dims: Dims::cube(1) })
     }
 
+    /// The smallest box around both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        let end = |own: &Self, axis: usize| own.start[axis] + own.dims.0[axis];
+        let start = std::array::from_fn(|axis| self.start[axis].min(other.start[axis]));
+        let far = |axis: usize| end(&self, axis).max(end(&other, axis)) - start[axis];
+        Self { start, dims: Dims(std::array::from_fn(far)) }
+    }
+
     /// True if the voxel at `[z, y, x]` lies in the box.
     pub fn contains_voxel(&self, at: [usize; 3]) -> bool {
         (0..3).all(|axis| {
@@ -223,6 +232,15 @@ impl Affine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_union_of_two_boxes_holds_both_and_no_more() {
+        let first = Box3 { start: [1, 5, 2], dims: Dims([3, 1, 4]) };
+        let second = Box3 { start: [2, 0, 4], dims: Dims([1, 2, 9]) };
+        let both = Box3 { start: [1, 0, 2], dims: Dims([3, 6, 11]) };
+        assert_eq!((first.union(second), second.union(first)), (both, both));
+        assert_eq!(first.union(first), first);
+    }
 
     #[test]
     fn memory_order_is_niftis() {

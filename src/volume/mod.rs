@@ -6,6 +6,7 @@ mod described_labels;
 mod fold;
 mod fraction;
 mod grid;
+mod intensities;
 mod label_scheme;
 mod modality;
 mod partition;
@@ -15,6 +16,7 @@ mod region_names;
 mod region_set;
 mod targets;
 mod temperature;
+mod tissue_scan;
 mod voxels;
 
 pub use case::{
@@ -25,6 +27,7 @@ pub use described_labels::DescribedLabels;
 pub use fold::Fold;
 pub use fraction::keep_fraction;
 pub use grid::{Affine, Box3, Dims, GRID_TOLERANCE_VOXELS};
+pub use intensities::Intensities;
 pub use label_scheme::{LabelScheme, label};
 pub use modality::{MissingModality, Modality, ModalitySet};
 pub use partition::{SplitShares, cross_validation, partition_cohort};
@@ -40,4 +43,5 @@ pub use targets::{
     quantise_probability,
 };
 pub use temperature::Temperature;
+pub use tissue_scan::TissueScan;
 pub use voxels::Voxels;

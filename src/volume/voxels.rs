@@ -1,11 +1,13 @@
 //! Intensities of one volume in the narrowest type that holds them exactly.
+
 use crate::base::{OutOfMemory, collect_values};
+use crate::volume::Intensities;
 
 /// Voxel values in memory order `[d, h, w]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Voxels {
     /// Every value is an integer in the range of i16: nearly all MRI.
-    I16(Vec<i16>),
+    I16(Intensities),
     /// Exact as single precision.
     F32(Vec<f32>),
     /// Every other value, in double precision.
@@ -13,8 +15,13 @@ pub enum Voxels {
 }
 
 impl Voxels {
+    /// Takes whole numbers in the range of i16.
+    pub fn from_whole(values: Vec<i16>) -> Self {
+        Self::I16(values.into())
+    }
+
     /// Number of voxels.
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::I16(values) => values.len(),
             Self::F32(values) => values.len(),
@@ -23,7 +30,7 @@ impl Voxels {
     }
 
     /// True if there are no voxels.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -63,7 +70,9 @@ impl Voxels {
     pub fn gather(&self, order: impl Iterator<Item = usize>) -> Result<Self, OutOfMemory> {
         let count = self.len();
         Ok(match self {
-            Self::I16(values) => Self::I16(collect_values(count, order.map(|from| values[from]))?),
+            Self::I16(values) => {
+                Self::from_whole(collect_values(count, order.map(|from| values[from]))?)
+            }
             Self::F32(values) => Self::F32(collect_values(count, order.map(|from| values[from]))?),
             Self::F64(values) => Self::F64(collect_values(count, order.map(|from| values[from]))?),
         })
@@ -83,7 +92,7 @@ mod tests {
 
     #[test]
     fn gathering_permutes() {
-        let values = Voxels::I16(vec![5, 6, 7]);
-        assert_eq!(values.gather([2, 0, 1].into_iter()), Ok(Voxels::I16(vec![7, 5, 6])));
+        let values = Voxels::from_whole(vec![5, 6, 7]);
+        assert_eq!(values.gather([2, 0, 1].into_iter()), Ok(Voxels::from_whole(vec![7, 5, 6])));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn case_of(phantom: &PhantomCase) -> Case {
     Case {
         id: phantom.id.clone(),
         source: phantom.source,
-        images: phantom.images.clone().map(Voxels::I16),
+        images: phantom.images.clone().map(Voxels::from_whole),
         labels: Some(phantom.labels.clone()),
         mask: None,
         scheme: LabelScheme::Brats2018,

@@ -12,9 +12,6 @@ pub(super) struct PatchRow {
     width: usize,
 }
 
-/// Raw values and masses of a part of a row, per modality.
-pub(super) type RowPlanes<'a> = [(&'a mut [f32], &'a mut [f32]); Modality::COUNT];
-
 impl PatchRow {
     /// Buffer for `width` voxels, all background.
     pub(super) fn new(width: usize) -> Self {
@@ -57,15 +54,6 @@ impl PatchRow {
             self.raw[channel][x] = raw[channel];
             self.mass[channel][x] = mass[channel];
         }
-    }
-
-    /// Raw values and masses of a range of voxels, all modalities.
-    pub(super) fn voxel_planes(&mut self, voxels: &Range<usize>) -> RowPlanes<'_> {
-        let mut planes = self.raw.iter_mut().zip(&mut self.mass);
-        std::array::from_fn(|_| {
-            let (raw, mass) = planes.next().expect("one of each per modality");
-            (&mut raw[voxels.clone()], &mut mass[voxels.clone()])
-        })
     }
 
     /// Stores the raw values and masses of `N` voxels from voxel `x` on.
