@@ -8,7 +8,7 @@ const LARGE: usize = 2 << 20;
 /// Allocator of the system that asks for huge pages under large blocks, for `#[global_allocator]` of a program.
 ///
 /// Volumes and activations are read and written from end to end, and a page of 4 KiB is 64 lines of the cache: finding the next one costs a
-/// virtual machine in particular 5 to 8 % of a cold sample, of a step and of a segmentation (`benches/runs/2026-11-30-cold-and-huge-pages.md`). Most
+/// virtual machine in particular up to 5 % of a cold sample (`benches/runs/2026-11-30-cold-and-huge-pages.md`). Most
 /// systems give huge pages to who asks (`madvise` in `/sys/kernel/mm/transparent_hugepage/enabled`); elsewhere it is a request without an effect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HugePageAllocator;
