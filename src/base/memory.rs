@@ -1,6 +1,10 @@
 //! Memory whose size a file decides: a lack of it is an error of that file, not the end of the
 //! process.
 
+use std::fmt;
+
+use crate::base::{CaseError, Reason};
+
 /// Error of memory that the system does not give.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("needs {bytes} bytes of memory at once, which the system does not give")]
@@ -16,6 +20,11 @@ impl OutOfMemory {
     /// Makes the error of a request for `count` values of type `T`.
     pub const fn of_values<T>(count: usize) -> Self {
         Self { bytes: count.saturating_mul(size_of::<T>()) }
+    }
+
+    /// Error of the file, or the part of a case, that asked for the memory.
+    pub fn to_case_error(&self, subject: impl fmt::Display) -> CaseError {
+        CaseError::new(Reason::Io, subject, self.to_string(), FREE_MEMORY)
     }
 }
 

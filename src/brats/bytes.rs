@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, resize_for_overwrite};
+use crate::base::{CaseError, OutOfMemory, Reason, resize_for_overwrite};
 use crate::brats::content_stream::{content_reader, corrupt_error, stream_into};
 use crate::brats::gzip;
 use crate::storage;
@@ -115,9 +115,7 @@ pub(super) fn decompress_visiting<T: FromBytes + IntoBytes + Immutable + Clone>(
     mut visit: impl FnMut(usize, &[T]),
 ) -> Result<usize, CaseError> {
     let lead = skip.div_ceil(size_of::<T>());
-    let out_of_memory = |error: OutOfMemory| {
-        CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
-    };
+    let out_of_memory = |error: OutOfMemory| error.to_case_error(path.display());
     if lead * size_of::<T>() <= MAX_LEAD && gzip::claims_length(raw, skip + count * size_of::<T>())
     {
         resize_for_overwrite(into, T::new_zeroed(), lead + count).map_err(out_of_memory)?;

@@ -7,8 +7,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 
 use crate::base::{
-    CaseError, FREE_MEMORY, Fingerprint, Fingerprinter, OutOfMemory, Reason, collect_values,
-    reserve_values,
+    CaseError, Fingerprint, Fingerprinter, OutOfMemory, Reason, collect_values, reserve_values,
 };
 use crate::brats::file_grid::{FileGrid, GridMatch};
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
@@ -156,9 +155,8 @@ fn in_lanes(
     }
     for modality in Modality::ALL.into_iter().filter(|modality| !modalities.contains(*modality)) {
         let mut zeros = buffers.intensities.take();
-        reserve_values(&mut zeros, dims.voxel_count()).map_err(|error| {
-            CaseError::new(Reason::Io, modality, error.to_string(), FREE_MEMORY)
-        })?;
+        reserve_values(&mut zeros, dims.voxel_count())
+            .map_err(|error| error.to_case_error(modality))?;
         zeros.resize(dims.voxel_count(), 0);
         lanes[modality.index()] = Voxels::from_whole(zeros);
     }
@@ -281,7 +279,7 @@ fn to_canonical_image(
 
 /// Error of a file for which there is no memory.
 fn out_of(path: &Path) -> impl FnOnce(OutOfMemory) -> CaseError {
-    move |error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY)
+    move |error| error.to_case_error(path.display())
 }
 
 fn to_canonical_order<T: Copy>(

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::base::{CaseError, FREE_MEMORY, Reason, reserve_values};
+use crate::base::{CaseError, Reason, reserve_values};
 use crate::brats::datatype::Datatype;
 use crate::brats::read::{DEFAULT_MAX_VOXELS, RawVolume};
 use crate::brats::{bytes, narrow, scheme};
@@ -34,7 +34,8 @@ pub(super) fn read_labels(
     }
     let known = canonical_label_table(scheme);
     let count = header.voxel_count();
-    let mut labels = empty_labels(path, count, buffers.bytes.take())?;
+    let mut labels = buffers.bytes.take();
+    reserve_values(&mut labels, count).map_err(|error| error.to_case_error(path.display()))?;
     let mut all_known = true;
     let map_piece = |place: usize, piece: &[u8]| {
         if place == 0 {
@@ -52,16 +53,6 @@ pub(super) fn read_labels(
     }
     buffers.bytes.give_back(stored);
     Ok(labels)
-}
-
-/// Empties `labels` and makes room for `count` of them.
-fn empty_labels(path: &Path, count: usize, mut labels: Vec<u8>) -> Result<Vec<u8>, CaseError> {
-    match reserve_values(&mut labels, count) {
-        Ok(()) => Ok(labels),
-        Err(error) => {
-            Err(CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
-        }
-    }
 }
 
 /// Reads the values of a label file, each rounded to a whole number; fractions are passed over, the
@@ -86,15 +77,16 @@ fn canonical_label_table(scheme: LabelScheme) -> [Option<u8>; 256] {
     std::array::from_fn(|value| scheme.to_canonical(value as u8))
 }
 
-/// Writes canonical labels into `into`, in the order of the voxels.
+/// Replaces the content of `labels` by canonical ones, in the order of the voxels.
 fn canonical_labels(
     path: &Path,
     voxels: &Voxels,
     scheme: LabelScheme,
-    into: Vec<u8>,
+    mut labels: Vec<u8>,
 ) -> Result<Vec<u8>, CaseError> {
     let known = canonical_label_table(scheme);
-    let mut labels = empty_labels(path, voxels.len(), into)?;
+    reserve_values(&mut labels, voxels.len())
+        .map_err(|error| error.to_case_error(path.display()))?;
     let all_known = match voxels {
         Voxels::I16(values) => map_labels(values, &mut labels, |value| {
             usize::try_from(value).ok().and_then(|place| known.get(place).copied().flatten())

@@ -4,7 +4,7 @@
 //! BraTS stores unscaled little-endian int16, which is decompressed straight into its vector.
 //! Everything else is tried as i16, then as f32, and is f64 if neither is exact.
 
-use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, collect_values, reserve_values};
+use crate::base::{CaseError, OutOfMemory, collect_values, reserve_values};
 use crate::brats::datatype::Datatype;
 use crate::brats::header::{Header, VoxelScaling};
 use crate::brats::read::RawVolume;
@@ -99,8 +99,7 @@ pub(super) fn decode_voxels(
     let lead = bytes::decompress_into(path, raw, header.vox_offset, length, &mut stored)?;
     let voxels = convert_voxels(&stored[lead..], header, &buffers.intensities);
     buffers.bytes.give_back(stored);
-    voxels
-        .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
+    voxels.map_err(|error| error.to_case_error(path.display()))
 }
 
 /// Decompresses a file of several volumes and converts those at `places`, each for itself: a stack's
@@ -121,8 +120,7 @@ pub(super) fn decode_volumes(
     };
     let converted: Result<Vec<Voxels>, OutOfMemory> = places.iter().map(convert).collect();
     buffers.bytes.give_back(stored);
-    converted
-        .map_err(|error| CaseError::new(Reason::Io, path.display(), error.to_string(), FREE_MEMORY))
+    converted.map_err(|error| error.to_case_error(path.display()))
 }
 
 /// Hands every value of a file to `visit`, in the file's order, without keeping one.

@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use crate::base::{CaseError, FREE_MEMORY, Fingerprint, OutOfMemory, Reason};
+use crate::base::{CaseError, Fingerprint, OutOfMemory, Reason};
 use crate::buffers::CaseBuffers;
 use crate::cache::brain_box::{SplitLabels, interleave_modalities};
 use crate::cache::foreground::{Foreground, index_foreground};
@@ -108,9 +108,7 @@ pub fn prepare_in_buffers(
     let dims = volumes.grid.canonical_dims();
     let planes = volumes.planes();
     let scales = volumes.scales;
-    let no_memory = |error: OutOfMemory| {
-        CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(&case.id)
-    };
+    let no_memory = |error: OutOfMemory| error.to_case_error("brain box").of_case(&case.id);
     let brain = volumes.tissue_box(&treatment.certain).map_err(no_memory)?;
     let mut brain = brain.ok_or_else(|| {
         let remedy = "check that the files are images of this case, or take the case out";

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::{CaseError, FREE_MEMORY, OutOfMemory, Reason, collect_values};
+use crate::base::{CaseError, OutOfMemory, Reason, collect_values};
 use crate::cache::brain_box::certain_box;
 use crate::cache::treatment::{CaseTreatment, CertainImages, ImageTreatment};
 use crate::cache::{IntensityScale, PreprocessConfig, encode_volume};
@@ -61,9 +61,7 @@ impl<'a> EncodedVolumes<'a> {
             Ok((Cow::Owned(codes.into_owned()), scale))
         })?;
         let labels = case.labels.as_deref().map(|labels| resample_labels(labels, map)).transpose();
-        let labels = labels.map_err(|error| {
-            CaseError::new(Reason::Io, "seg", error.to_string(), FREE_MEMORY).of_case(&case.id)
-        })?;
+        let labels = labels.map_err(|error| error.to_case_error("seg").of_case(&case.id))?;
         Ok(Self::of_encoded(map.target_grid(&case.source), encoded, labels.map(Cow::Owned), None))
     }
 

@@ -7,9 +7,7 @@ use crate::actor::{
     Feed, Limits, Outcome, RunningTopology, Sink, SkipBudget, Source, Stage, StopLatch, Topology,
 };
 use crate::augment::CaseView;
-use crate::base::{
-    CaseError, FREE_MEMORY, Fault, OutOfMemory, Reason, collect_values, zeroed_values,
-};
+use crate::base::{CaseError, Fault, OutOfMemory, collect_values, zeroed_values};
 use crate::brats::CaseFiles;
 use crate::buffers::CaseBuffers;
 use crate::cache::{CaseContents, MappedCase, OutsideLabel, PreprocessConfig, SourceLabels};
@@ -122,7 +120,7 @@ impl WholeCase {
 }
 
 fn no_memory_error(id: &CaseId, error: &OutOfMemory) -> CaseError {
-    CaseError::new(Reason::Io, "brain box", error.to_string(), FREE_MEMORY).of_case(id)
+    error.to_case_error("brain box").of_case(id)
 }
 
 /// z-scores `[c, d, h, w]`: `factor * raw + offset`, 0 where raw is 0.
