@@ -56,6 +56,12 @@ class Figures(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "3 uploads of 8000000 bytes, of 6"):
             record_of(STEP * 3).launches_of_step(8000000, 2)
 
+    def test_an_upload_that_comes_early_does_not_change_the_launches_of_a_step(self):
+        early = [*STEP[:4], *STEP[:2], *STEP[4:], *STEP[2:]]
+        for steps in ([*early, *STEP * 6], [*STEP * 4, *early, *STEP * 2], [*STEP * 6, *early]):
+            record = record_of([*self.lines()[:3], *STEP, *steps, *STEP * 3, *STEP[:2], *WINDOW])
+            self.assertEqual(record.launches_of_step(8000000, 8), ({"gemm": 2, "copy_kernel_t_f32": 1}, 0))
+
     def test_too_few_steps_are_told(self):
         with self.assertRaisesRegex(ValueError, "--warmup 1 --steps 3"):
             record_of(STEP * 3).figures()
