@@ -17,7 +17,7 @@ static ADVISED_END: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// virtual machine in particular up to 5 % of a cold sample (`benches/runs/2026-11-30-cold-and-huge-pages.md`). Most
 /// systems give huge pages to who asks (`madvise` in `/sys/kernel/mm/transparent_hugepage/enabled`); elsewhere it is a request without an effect.
 ///
-/// Behind [`keep_freed_memory`] that is asked for under all of the program's heap, from which blocks come that are larger than
+/// Behind `keep_freed_memory` that is asked for under all of the program's heap, from which blocks come that are larger than
 /// the heap of a thread: a block that shares its first or last huge page with another has one there as well.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HugePageAllocator;
