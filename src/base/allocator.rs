@@ -80,10 +80,9 @@ fn request_huge_pages(start: usize, end: usize) {
     // The smallest page of any processor; where pages are larger, the system refuses and nothing happens.
     const PAGE: usize = 4 << 10;
     let (start, end) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
+    let (address, length) = (std::ptr::without_provenance_mut(start), end.saturating_sub(start));
     // SAFETY: the advice changes the content of no page, whoever it belongs to. An error means that it was not taken.
-    unsafe {
-        libc::madvise(std::ptr::without_provenance_mut(start), end - start, libc::MADV_HUGEPAGE)
-    };
+    unsafe { libc::madvise(address, length, libc::MADV_HUGEPAGE) };
 }
 
 /// Lets freed memory stay with the process, where the allocator is glibc's. By default it gives blocks of more than 32 MiB,

@@ -88,20 +88,12 @@ pub fn waiting_seconds() -> Option<f64> {
 
 /// Resident bytes that belong to no file; `None` where unknown. From one line of seven numbers, for who asks many times a
 /// second: [`ProcessUsage::now`] has the kernel write sixty lines.
-#[cfg(target_os = "linux")]
 pub fn anonymous_bytes() -> Option<u64> {
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
     Some(anonymous_pages(&pages)? * rustix::param::page_size() as u64)
 }
 
-/// Resident bytes that belong to no file; unknown here.
-#[cfg(not(target_os = "linux"))]
-pub fn anonymous_bytes() -> Option<u64> {
-    None
-}
-
 /// Resident pages that belong to no file, of the text of `statm` as in proc(5).
-#[cfg(target_os = "linux")]
 fn anonymous_pages(statm: &str) -> Option<u64> {
     let mut pages = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
@@ -168,7 +160,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn anonymous_pages_are_the_resident_ones_that_no_file_has() {
         assert_eq!(anonymous_pages("900 500 120 30 0 400 0\n"), Some(380));
         assert_eq!(anonymous_pages("900 100 120 30 0 400 0\n"), Some(0));

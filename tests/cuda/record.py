@@ -1,7 +1,7 @@
 """What the stand-in for a driver was asked for (standin/record.c): one optimiser step, one window of inference.
 
 bench-step uploads its batch ahead of each step, and nothing else is as large. So a step is what lies between two
-uploads of images; with one step ahead of the clock and three under it, the second of those three is one like all later ones.
+uploads of images; with one step ahead of the clock and three under it, those three are like all later ones.
 """
 
 import collections
@@ -35,17 +35,21 @@ class Record:
         return sum(letter == "l" and rest.split(" ", 1)[0] in wanted for letter, rest in self.events)
 
     def launches_of_step(self, image_bytes, steps):
-        """Launches by kernel of a step under the clock, of `steps`, and how often the tuner measured in it: of the later
-        half, behind all tuning, those that most of them have, as another thread uploads, on a busy machine a little early or late."""
-        uploads = [at for at, (letter, rest) in enumerate(self.events) if letter == "u" and int(rest) == image_bytes]
+        """Launches by kernel of a step under the clock, of `steps`, in their later half, behind all tuning; and how often the
+        tuner measured in it."""
+        uploads = self.uploads(image_bytes)
         # At the end: so many steps under the clock, up to three passes, inference.
         behind = min(steps, 3) + 1
         if len(uploads) < steps + behind + 1:
             raise ValueError(f"{len(uploads)} uploads of {image_bytes} bytes, of {steps + behind + 1} at least")
-        later = uploads[-behind - max(1, steps // 2) : -behind + 1]
-        counts = [self.count(begin, end)[:2] for begin, end in zip(later, later[1:])][::-1]
-        calls, launches = max(counts, key=lambda one: sum(one[1] == other for _, other in counts))
+        calls, launches, _ = self.usual_step(uploads[-behind - max(1, steps // 2) : -behind + 1])
         return launches, calls["t"]
+
+    def usual_step(self, uploads):
+        """As `count`, of that interval between these uploads whose launches most of them have; the last of those. Another
+        thread uploads, on a busy machine a few launches early or late."""
+        counts = [self.count(begin, end) for begin, end in zip(uploads, uploads[1:])]
+        return max(reversed(counts), key=lambda one: sum(one[1] == other[1] for other in counts))
 
     def shared_bytes(self):
         """The most dynamic shared memory and the most threads that each source was launched with."""
@@ -92,7 +96,7 @@ class Record:
         if len(uploads) != 9:
             raise ValueError(f"{len(uploads)} uploads of images, of 9: was bench-step given --warmup 1 --steps 3?")
         # First, one ahead of the clock, three under it, passes, inference.
-        calls, launches, sent = self.count(uploads[3], uploads[4])
+        calls, launches, sent = self.usual_step(uploads[2:6])
         # Of three steps: what another thread does comes a step early or late.
         read = self.count(uploads[2], uploads[5])[0]["d"] / 3
         waits = {kind: count / 3 for kind, count in self.waits(uploads[2], uploads[5], calls["l"]).items()}
