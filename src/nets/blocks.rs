@@ -111,15 +111,15 @@ pub fn leaky_relu(volume: Tensor<5>) -> Tensor<5> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Distribution, activation};
+    use burn::tensor::activation;
 
     use super::*;
+    use crate::nets::test_tensors::TestTensors;
 
     #[test]
     fn leaky_relu_is_the_textbooks() {
         let device = Device::flex().autodiff();
-        let volume = Tensor::<5>::random([1, 2, 3, 3, 3], Distribution::Normal(0.0, 1.0), &device)
-            .require_grad();
+        let volume = TestTensors::new(1, &device).draw([1, 2, 3, 3, 3]).require_grad();
         let both = |answer: Tensor<5>| {
             let gradients = answer.clone().square().sum().backward();
             (answer.inner(), volume.grad(&gradients).unwrap())

@@ -37,6 +37,8 @@ mod optimiser;
 mod precision;
 pub mod registry;
 mod resunet_vae;
+#[cfg(test)]
+mod test_tensors;
 mod unet;
 pub mod update_rules;
 mod volumetric;

@@ -116,9 +116,9 @@ impl Norm {
 #[cfg(test)]
 mod tests {
     use burn::nn::{GroupNormConfig, InstanceNormConfig};
-    use burn::tensor::Distribution;
 
     use super::*;
+    use crate::nets::test_tensors::TestTensors;
 
     /// The largest differences in value and in the gradient of the input.
     fn worst(
@@ -128,8 +128,9 @@ mod tests {
     ) -> [f32; 2] {
         let device = Device::flex().autodiff();
         let shape = [2, channels, 4, 5, 6];
-        let volume = Tensor::random(shape, Distribution::Normal(3.0, 2.0), &device).require_grad();
-        let weights = Tensor::<5>::random(shape, Distribution::Default, &device);
+        let drawn = TestTensors::new(1, &device);
+        let volume = drawn.draw_around(shape, 3.0, 2.0).require_grad();
+        let weights = drawn.draw(shape);
         let both = |answer: Tensor<5>| {
             let gradients = (answer.clone() * weights.clone()).sum().backward();
             (answer.inner(), volume.grad(&gradients).unwrap())

@@ -144,17 +144,16 @@ pub fn convolve(
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Distribution;
     use rayon::ThreadPoolBuilder;
 
     use super::*;
+    use crate::nets::test_tensors::TestTensors;
 
     #[test]
     fn answers_and_gradients_are_burns_own() {
         let device = Device::flex().autodiff();
-        let draw = |shape: [usize; 5]| {
-            Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
-        };
+        let drawn = TestTensors::new(1, &device);
+        let draw = |shape: [usize; 5]| drawn.draw(shape).require_grad();
         for (volume, kernel, stride, groups) in [
             ([2, 3, 4, 6, 5], [5, 3, 3, 3, 3], 1, 1),
             ([1, 8, 5, 4, 6], [16, 2, 3, 3, 3], 1, 4),
@@ -194,10 +193,10 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let device = Device::flex().autodiff();
-        let draw =
-            |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let drawn = TestTensors::new(2, &device);
         for (stride, groups) in [(1, 1), (2, 1), (1, 3)] {
-            let (volume, kernel) = (draw([2, 6, 9, 40, 40]), draw([9, 6 / groups, 3, 3, 3]));
+            let (volume, kernel) =
+                (drawn.draw([2, 6, 9, 40, 40]), drawn.draw([9, 6 / groups, 3, 3, 3]));
             let all = |threads: usize| {
                 let (volume, kernel) = (volume.clone(), kernel.clone());
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
