@@ -128,9 +128,9 @@ mod tests {
     ) -> [f32; 2] {
         let device = Device::flex().autodiff();
         let shape = [2, channels, 4, 5, 6];
-        let drawn = TestTensors::new(1, &device);
+        let drawn = TestTensors::with_seed(1, &device);
         let volume = drawn.draw_around(shape, 3.0, 2.0).require_grad();
-        let weights = drawn.draw(shape);
+        let weights = drawn.draw_standard(shape);
         let both = |answer: Tensor<5>| {
             let gradients = (answer.clone() * weights.clone()).sum().backward();
             (answer.inner(), volume.grad(&gradients).unwrap())

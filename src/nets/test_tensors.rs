@@ -13,14 +13,14 @@ pub(in crate::nets) struct TestTensors {
 }
 
 impl TestTensors {
-    pub(in crate::nets) fn new(seed: u64, device: &Device) -> Self {
+    pub(in crate::nets) fn with_seed(seed: u64, device: &Device) -> Self {
         let key = SampleKey { seed, epoch: 0, index: 0 };
         let rng = RefCell::new(KeyedRng::new(key, Domain::Phantom));
         Self { rng, device: device.clone() }
     }
 
     /// Draws from the standard normal distribution.
-    pub(in crate::nets) fn draw<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
+    pub(in crate::nets) fn draw_standard<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
         self.draw_around(shape, 0.0, 1.0)
     }
 

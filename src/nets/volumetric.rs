@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn a_transposed_convolution_is_burns_own_forward_and_backward() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(1, &device);
-        let draw = |shape: [usize; 5]| drawn.draw(shape).require_grad();
+        let drawn = TestTensors::with_seed(1, &device);
+        let draw = |shape: [usize; 5]| drawn.draw_standard(shape).require_grad();
         let (volume, kernel) = (draw([2, 3, 2, 4, 3]), draw([3, 5, 2, 2, 2]));
         let weights = draw([2, 5, 4, 8, 6]);
         let all = |answer: Tensor<5>| {
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn passes_of_the_cpu_are_the_composed_operations() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(2, &device);
+        let drawn = TestTensors::with_seed(2, &device);
         type Operation = fn(Tensor<5>) -> Tensor<5>;
         let pairs: [(Operation, Operation); 3] = [
             (max_pool, max_pool_by_planes),
@@ -259,9 +259,9 @@ mod tests {
         for shape in [[1, 1, 2, 2, 2], [2, 3, 4, 6, 10], [1, 2, 6, 2, 68]] {
             for (own, composed) in pairs {
                 // A permutation, so that what is read does not lie in order.
-                let volume = drawn.draw(shape).require_grad();
+                let volume = drawn.draw_standard(shape).require_grad();
                 let turned = || volume.clone().permute([0, 1, 2, 4, 3]).permute([0, 1, 4, 3, 2]);
-                let weights = drawn.draw(own(turned()).dims());
+                let weights = drawn.draw_standard(own(turned()).dims());
                 let both = |answer: Tensor<5>| {
                     let gradients = (answer.clone() * weights.clone()).sum().backward();
                     [read(answer), read(volume.grad(&gradients).unwrap())]
@@ -274,18 +274,18 @@ mod tests {
             }
         }
         // One voxel has no neighbours.
-        let alone = drawn.draw([1, 1, 1, 1, 1]);
+        let alone = drawn.draw_standard([1, 1, 1, 1, 1]);
         assert_eq!(read(upsample_trilinear(alone.clone())), [read(alone)[0]; 8]);
     }
 
     #[test]
     fn gradients_are_the_slopes_of_their_operations() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(3, &device);
+        let drawn = TestTensors::with_seed(3, &device);
         let shape = [1, 2, 4, 2, 6];
-        let (point, direction) = (drawn.draw(shape), drawn.draw(shape));
+        let (point, direction) = (drawn.draw_standard(shape), drawn.draw_standard(shape));
         for operation in [max_pool, mean_pool, upsample_trilinear] {
-            let weights = drawn.draw(operation(point.clone()).dims());
+            let weights = drawn.draw_standard(operation(point.clone()).dims());
             let value = |at: Tensor<5>| (operation(at) * weights.clone()).sum();
             let volume = point.clone().require_grad();
             let gradient = volume.grad(&value(volume.clone()).backward()).unwrap();

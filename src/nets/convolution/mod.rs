@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn answers_and_gradients_are_burns_own() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(1, &device);
-        let draw = |shape: [usize; 5]| drawn.draw(shape).require_grad();
+        let drawn = TestTensors::with_seed(1, &device);
+        let draw = |shape: [usize; 5]| drawn.draw_standard(shape).require_grad();
         for (volume, kernel, stride, groups) in [
             ([2, 3, 4, 6, 5], [5, 3, 3, 3, 3], 1, 1),
             ([1, 8, 5, 4, 6], [16, 2, 3, 3, 3], 1, 4),
@@ -193,10 +193,12 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(2, &device);
+        let drawn = TestTensors::with_seed(2, &device);
         for (stride, groups) in [(1, 1), (2, 1), (1, 3)] {
-            let (volume, kernel) =
-                (drawn.draw([2, 6, 9, 40, 40]), drawn.draw([9, 6 / groups, 3, 3, 3]));
+            let (volume, kernel) = (
+                drawn.draw_standard([2, 6, 9, 40, 40]),
+                drawn.draw_standard([9, 6 / groups, 3, 3, 3]),
+            );
             let all = |threads: usize| {
                 let (volume, kernel) = (volume.clone(), kernel.clone());
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn passes_of_the_cpu_are_the_composed_operations_whatever_the_threads() {
         let device = Device::flex().autodiff();
-        let drawn = TestTensors::new(1, &device);
+        let drawn = TestTensors::with_seed(1, &device);
         let parameter = |count: usize| Param::from_tensor(drawn.draw_around([count], 0.5, 1.0));
         // More voxels than a thread works on at a time, and fewer than a vector.
         for (shape, groups) in
@@ -263,7 +263,7 @@ mod tests {
             let mut norm = Norm::group(shape[1], groups, 1e-5, &device);
             (norm.weight, norm.bias) = (parameter(shape[1]), parameter(shape[1]));
             let volume = drawn.draw_around(shape, 3.0, 2.0);
-            let weights = drawn.draw(shape);
+            let weights = drawn.draw_standard(shape);
             let own = |threads: usize| {
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| all(&norm, &volume, &weights, Norm::forward_leaky_relu))
