@@ -75,10 +75,12 @@ cuda-compile *ARGS: cuda-build
 cuda-start-up *ARGS: cuda-build
     python3 tests/cuda/compile.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --start-up {{ARGS}}
 
-# Operations and training on the CUDA path, kernels run by the CPU (tests/cuda/run.py).
+# Operations and training on the CUDA path, kernels run by the CPU, CubeCL's by each candidate of its tuner
+# (tests/cuda/run.py).
 cuda-run *ARGS: cuda-build
     python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" {{ARGS}}
     python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --kernels auto {{ARGS}}
+    python3 tests/cuda/run.py "${CARGO_TARGET_DIR:-target}/cuda-kernels/gliaflow" --kernels cubecl --networks "" {{ARGS}}
 
 # The instruments: emulator of kernels, stand-in for the driver, NVRTC without a card. A minute.
 test-cuda-instruments:

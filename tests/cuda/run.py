@@ -4,14 +4,15 @@
   tests/cuda/run.py BINARY [--kernels own|cubecl|auto] [--strict] [--short] [--seeds 0,1,2] [--check] [--seconds S]
 
 BINARY is a gliaflow built with --features cuda. First `check-device --tiles`: each operation at sizes of more than one
-tile, compared with the CPU, in each schedule, and of CubeCL's kernels once for each that the tuner can be led to (FORCED
-below). Then small
+tile, compared with the CPU, in each schedule. CubeCL's kernels are tuned first on the driver that computes nothing, and
+then run in rounds, until each candidate of each operation has been its fastest, schedules by turns. Then small
 networks are trained for some steps on the same batch on both devices, and their losses compared, step by step.
 --check looks at each access of each kernel as well (bounds and races), and is slower. Libraries of kernels are kept under
 target/cuda-emulator by hash, so that a second run compiles only what is new. Ends with 1 if anything differs.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -27,11 +28,14 @@ sys.path[:0] = [HERE, os.path.join(HERE, "emulator")]
 
 from emulator import Emulator  # noqa: E402
 from record import Record  # noqa: E402
+from tuned import TunedOperations  # noqa: E402
 
-# Kernels, by a text in their name or kind (standin/compiler.c), that a tuner is made to believe to take no time.
-FORCED = ["", "[wmma plain]", "[wmma cp.async]", "[wmma tma]", "[mma plain]", "[mma cp.async]", "[mma tma]", "direct_conv", "im2col"]
-# One sample of each candidate: the stand-in's clock is always right, and each costs a run on the CPU. And all candidates: a
-# tuner is content with the first that is as fast as it has measured the card to be.
+# Kernels that measure the card ahead of all tuning, or make room and operands for a measurement.
+PROBE = re.compile("_throughput|^prime_buffer|^launch_overhead|^unary_numeric|^copy_kernel")
+# Operations that are tuned in a round, at most: sums that one candidate alone is made of.
+TUNED_LATE = 2
+# One sample of each candidate: the stand-in's clock is always right. And all candidates: a tuner is content with the first that
+# is as fast as it has measured the card to be.
 TUNING = "[autotune]\ndisable_short_circuit = true\n[autotune.bench]\nmin_samples = 1\nmax_samples = 1\nshort_circuit_samples = 1\n"
 # Extent of a patch, steps, and settings.
 NETWORKS = {
@@ -63,6 +67,7 @@ class Run:
         target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
         self.folder = os.path.abspath(os.path.join(target, "cuda-run"))
         self.sources, self.standin = os.path.join(self.folder, "sources"), os.path.join(self.folder, "standin")
+        self.packages = os.path.join(self.folder, "packages")
         os.makedirs(self.sources, exist_ok=True)
         with open(os.path.join(self.folder, "cubecl.toml"), "w") as file:
             file.write(TUNING)
@@ -79,15 +84,19 @@ class Run:
     def left(self):
         return self.options.seconds - (time.monotonic() - self.begun)
 
-    def environment(self, costs, seed):
+    def environment(self, seed, folder=None):
+        """For kernels that the CPU runs; `folder` has the record and the cache."""
         # The stand-in's own headers are empty.
         translate = f"CUDA_PATH={os.path.dirname(self.emulator.headers)} {sys.executable} {os.path.join(HERE, 'emulator', 'compile')}" + ("" if self.options.check else " --fast")
+        return {**self.idle_environment(folder or self.folder), "STANDIN_TRANSLATE": translate, "STANDIN_TRANSLATED": self.translated,
+                "STANDIN_EMULATOR": self.emulator.library, "STANDIN_SEED": str(seed), "STANDIN_CHECK": "1" if self.options.check else "0"}
+
+    def idle_environment(self, folder):
+        """For kernels that are launched and compute nothing, on the same device by its name."""
         return {**{name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")},
-                "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": os.path.join(self.standin, "lib64"),
+                "CUDA_PATH": self.standin, "LD_LIBRARY_PATH": os.path.join(self.standin, "lib64"), "STANDIN_NAME": "stand-in",
                 "STANDIN_ARCHITECTURE": str(self.options.architecture), "STANDIN_SOURCES": self.sources,
-                "STANDIN_TRANSLATE": translate, "STANDIN_TRANSLATED": self.translated, "STANDIN_EMULATOR": self.emulator.library, "STANDIN_COSTS": costs,
-                "STANDIN_SEED": str(seed), "STANDIN_CHECK": "1" if self.options.check else "0",
-                "STANDIN_RECORD": os.path.join(self.folder, "record"), "XDG_CACHE_HOME": os.path.join(self.folder, "cache")}
+                "STANDIN_RECORD": os.path.join(folder, "record"), "XDG_CACHE_HOME": os.path.join(folder, "cache")}
 
     def call(self, words, environment, name, with_kept=False):
         # Each run asks for all of its kernels: what a record says of them is the stand-in's.
@@ -100,16 +109,17 @@ class Run:
             self.problem(f"{name}: the time did not suffice")
             return None
 
-    def operations(self, forced, seed):
-        begun = time.monotonic()
-        name = f"{forced or 'as tuned'}, schedule {seed}"
-        costs = f"{forced}=1;=1000" if forced else ""
+    def check_words(self):
         size = "--tiny" if self.options.small_operations else "--tiles"
-        words = ["check-device", "--device", "cuda", "--kernels", self.options.kernels, size, *(["--strict"] if self.options.strict else [])]
-        done = self.call(words, self.environment(costs, seed), name)
+        return ["check-device", "--device", "cuda", "--kernels", self.options.kernels, size, *(["--strict"] if self.options.strict else [])]
+
+    def operations(self, name, environment, with_kept=False):
+        """The record of a comparison of all operations with the CPU."""
+        begun = time.monotonic()
+        done = self.call(self.check_words(), environment, name, with_kept)
         if done is None:
-            return
-        record = Record(os.path.join(self.folder, "record"))
+            return None
+        record = Record(environment["STANDIN_RECORD"])
         for text in record.wrong:
             self.problem(f"{name}: {text}")
         differing = re.findall(r"^.*DIFFERS$", done.stderr, re.M)
@@ -119,13 +129,48 @@ class Run:
             self.problem(f"{name}: exit {done.returncode}: {done.stderr[-1500:]}")
         agreeing = len(re.findall(r"agrees", done.stderr))
         launched = sum(letter == "l" for letter, _ in record.events)
-        of_it = record.launched(forced)
-        if not of_it:
-            self.problem(f"{name}: no such kernel was launched")
-        tell(f"{name}: {agreeing} operations agree, {len(record.sources())} kernels, {launched} launches, {of_it} of it, "
-             f"{time.monotonic() - begun:.0f} s")
+        tell(f"{name}: {agreeing} operations agree, {len(record.sources())} kernels, {launched} launches, {time.monotonic() - begun:.0f} s")
         if self.options.show:
             print(done.stderr, flush=True)
+        return record
+
+    def candidates(self):
+        """CubeCL's operations, tuned on a driver that computes nothing, then run by each candidate of the tuner."""
+        name, begun, idle = "tuning", time.monotonic(), self.idle_environment(self.folder)
+        done = self.call(self.check_words(), idle, name)
+        if done is None:
+            return
+        # Nothing was computed, and it says so.
+        if done.returncode != 4:
+            self.problem(f"{name}: exit {done.returncode}: {done.stderr[-1500:]}")
+        record, tuned = Record(idle["STANDIN_RECORD"]), TunedOperations(idle["XDG_CACHE_HOME"], self.packages)
+        tell(f"{name}: {len(tuned.operations)} operations, {sum(tuned.candidates().values())} candidates of {len(tuned.candidates())} names, "
+             f"{len(record.sources())} kernels, {time.monotonic() - begun:.0f} s")
+        if tuned.rounds() < 2:
+            self.problem(f"{name}: {tuned.rounds()} candidates of an operation at most")
+        rounds = range(tuned.rounds())[: self.options.rounds]
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            ran = set().union(*pool.map(lambda number: self.round(tuned, number), rounds))
+        left = {name for source, name in record.kernels.values() if source not in ran and not PROBE.search(name)}
+        tell(f"{len(rounds)} rounds: {len(ran)} kernels, {time.monotonic() - begun:.0f} s")
+        if left and len(rounds) == tuned.rounds():
+            self.problem(f"{len(left)} kernels that were tuned did not run: {sorted(left)}")
+
+    def round(self, tuned, number):
+        """The sources of the kernels that ran."""
+        folder, seed = os.path.join(self.folder, f"round-{number}"), self.options.seeds[number % len(self.options.seeds)]
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tuned.cache, os.path.join(folder, "cache"))
+        tuned.write_round(number, os.path.join(folder, "cache"))
+        name = f"round {number}, schedule {seed}"
+        record = self.operations(name, self.environment(seed, folder), with_kept=True)
+        if record is None:
+            return set()
+        # What one candidate alone asks for is tuned then.
+        more = TunedOperations(os.path.join(folder, "cache"), self.packages).names() - tuned.names()
+        if len(more) > TUNED_LATE:
+            self.problem(f"{name}: {len(more)} operations were tuned anew")
+        return record.sources()
 
     def winners(self):
         """`kernels = "auto"`: one process times both kernels of each pass and keeps the faster; later ones take what is kept,
@@ -137,7 +182,7 @@ class Run:
                 with open(path, "w") as file:
                     json.dump({**document, "winner": expected}, file)
             words = ["bench-convolution", "--device", "cuda", "--kernels", "auto", "--repeats", "1", CONVOLUTION]
-            done = self.call(words, self.environment("", self.options.seeds[0]), name, with_kept=bool(expected))
+            done = self.call(words, self.environment(self.options.seeds[0]), name, with_kept=bool(expected))
             if done is None:
                 return
             record = Record(os.path.join(self.folder, "record"))
@@ -168,7 +213,7 @@ class Run:
                  "--steps", str(max(1, steps - 1)), "--set", "model.settings={" + ",".join(settings) + "}", "--set", f"kernels={self.options.kernels}"]
         name, begun = f"{network} in {precision}", time.monotonic()
         exact = self.call([part if part != precision else "f32" for part in words] + ["--device", "cpu"], dict(os.environ), name)
-        done = self.call([*words, "--device", "cuda"], self.environment("", self.options.seeds[0]), name)
+        done = self.call([*words, "--device", "cuda"], self.environment(self.options.seeds[0]), name)
         if done is None or exact is None:
             return
         record = Record(os.path.join(self.folder, "record"))
@@ -197,7 +242,7 @@ class Run:
                  "--set", "model.settings={" + ",".join(settings) + "}", "--device", "cuda"]
         name, losses, launches = f"{network} in {precision}, gradient checkpointing", [], []
         for is_on in ("false", "true"):
-            done = self.call([*words, "--set", f"train.gradient_checkpointing={is_on}"], self.environment("", self.options.seeds[0]), name)
+            done = self.call([*words, "--set", f"train.gradient_checkpointing={is_on}"], self.environment(self.options.seeds[0]), name)
             if done is None or done.returncode:
                 self.problem(f"{name}: {done.stderr[-1500:] if done else 'no answer'}")
                 return
@@ -221,9 +266,11 @@ class Run:
             self.problem(f"{name}: CubeCL's {strange} were launched")
 
     def run(self):
-        for forced in self.options.forced:
+        if self.options.kernels == "cubecl" and self.options.has_operations:
+            self.candidates()
+        elif self.options.kernels == "own" and self.options.has_operations:
             for seed in self.options.seeds:
-                self.operations(forced, seed)
+                self.operations(f"schedule {seed}", self.environment(seed))
         for network in self.options.networks if not self.options.strict else []:
             for precision in ("f32", "bf16"):
                 self.training(network, precision)
@@ -240,10 +287,11 @@ class Run:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
-    parser.add_argument("--short", action="store_true", help="one schedule, kernels as tuned, five steps")
+    parser.add_argument("--short", action="store_true", help="one schedule, five steps")
     parser.add_argument("--seeds", default="0,1,2", help="schedules of the emulator")
-    parser.add_argument("--forced", default=",".join(FORCED), help="kernels, by a text in their name or kind; empty for as tuned")
-    parser.add_argument("--no-operations", action="store_true", help="training alone")
+    parser.add_argument("--rounds", type=int, help="of CubeCL's candidates, at most")
+    parser.add_argument("--jobs", type=int, default=2, help="rounds at once")
+    parser.add_argument("--no-operations", dest="has_operations", action="store_false", help="training alone")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--small-operations", action="store_true", help="check-device --tiny in place of --tiles")
     parser.add_argument("--kernels", choices=("own", "cubecl", "auto"), default="own")
@@ -255,10 +303,8 @@ def main():
     options = parser.parse_args()
     options.binary = os.path.abspath(options.binary)
     options.seeds = [int(seed) for seed in options.seeds.split(",")][: 1 if options.short else None]
+    options.rounds = 2 if options.short and options.rounds is None else options.rounds
     options.networks = [one for one in options.networks.split(",") if one and options.kernels != "auto"]
-    # With own kernels there is nothing that a tuner could be led to.
-    as_tuned = options.short or options.kernels != "cubecl"
-    options.forced = [] if options.no_operations or options.kernels == "auto" else [""] if as_tuned else options.forced.split(",")
     return Run(options).run()
 
 

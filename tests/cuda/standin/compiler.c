@@ -5,9 +5,6 @@
  * (tests/cuda/compile.py); what they compute, by the emulator.
  *
  *   STANDIN_SOURCES=FOLDER     each source is written there once, as HASH.cu with NVRTC's options in its first line
- *   STANDIN_TRANSLATE=COMMAND  makes the emulator's library of a source: COMMAND FILE tells its path. Needs
- *                              STANDIN_SOURCES
- *   STANDIN_TRANSLATED=FOLDER  where it is remembered what the command has told
  */
 
 #include <ctype.h>
@@ -140,54 +137,6 @@ static int keep_source(const char *source, const char *options, const char *path
     return !fclose(file) && !rename(part, path);
 }
 
-/* What the command told before, or nothing. */
-static int remembered(const char *path, char *log, size_t most)
-{
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return 0;
-    log[fread(log, 1, most - 1, file)] = 0;
-    fclose(file);
-    return *log != 0;
-}
-
-static void remember(const char *path, const char *text)
-{
-    char part[1200];
-    snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
-    FILE *file = fopen(part, "w");
-    if (file && fputs(text, file) >= 0 && !fclose(file))
-        rename(part, path);
-}
-
-static int translate(program *made, const char *source_path, const char *hash, char *library, size_t most)
-{
-    char command[3000], memory[1100] = "";
-    const char *folder = getenv("STANDIN_TRANSLATED");
-    if (folder)
-        snprintf(memory, sizeof memory, "%s/%s.library", folder, hash);
-    if (folder && remembered(memory, made->log, sizeof made->log)) {
-        snprintf(library, most, "// library: %.1000s", made->log);
-        library[strcspn(library, "\n")] = 0;
-        return 1;
-    }
-    snprintf(command, sizeof command, "%s %s 2>&1", getenv("STANDIN_TRANSLATE"), source_path);
-    FILE *output = popen(command, "r");
-    if (!output)
-        return 0;
-    size_t count = fread(made->log, 1, sizeof made->log - 1, output);
-    made->log[count] = 0;
-    if (pclose(output)) {
-        fprintf(stderr, "stand-in: WRONG: %s is not translated: %.400s\n", source_path, made->log);
-        return 0;
-    }
-    if (folder)
-        remember(memory, made->log);
-    snprintf(library, most, "// library: %.1000s", made->log);
-    library[strcspn(library, "\n")] = 0;
-    return 1;
-}
-
 /* Which unit multiplies, and how operands come to shared memory: what tells candidates of a tuner apart. */
 static const char *kind_of(const char *source)
 {
@@ -202,7 +151,7 @@ static const char *kind_of(const char *source)
 EXPORT nvrtcCompileProgram(program *made, int options, const char *const *values)
 {
     entry found;
-    char said[2048] = "", hash[33], path[1100], library[1100] = "// library:";
+    char said[2048] = "", hash[33], path[1100];
     snprintf(made->log, sizeof made->log, "no kernel in a source");
     if (!entry_of(made->source, &found))
         return COMPILATION;
@@ -218,15 +167,13 @@ EXPORT nvrtcCompileProgram(program *made, int options, const char *const *values
             fprintf(stderr, "stand-in: %s cannot be written\n", path);
             return COMPILATION;
         }
-        if (getenv("STANDIN_TRANSLATE") && !translate(made, path, hash, library, sizeof library))
-            return COMPILATION;
     }
     const size_t most = 4096;
     made->ptx = malloc(most);
     if (!made->ptx)
         return OUT_OF_MEMORY;
-    snprintf(made->ptx, most, "// of the stand-in\n// source: %s\n// parameters: %s\n// threads: %u\n// kind: %s\n%s\n.entry %s(\n", hash,
-             found.parameters, found.threads, kind_of(made->source), library, found.name);
+    snprintf(made->ptx, most, "// of the stand-in\n// source: %s\n// parameters: %s\n// threads: %u\n// kind: %s\n.entry %s(\n", hash, found.parameters,
+             found.threads, kind_of(made->source), found.name);
     return SUCCESS;
 }
 

@@ -10,8 +10,8 @@
  *   STANDIN_ARCHITECTURE=90    80, 90, 100 or 120 (device.c)
  *   STANDIN_VERSION=13000      what cuDriverGetVersion answers
  *   STANDIN_MEMORY_MIB=N       the device's memory, otherwise than the architecture's
+ *   STANDIN_NAME=TEXT          its name: what a tuner finds is kept by it
  *   STANDIN_RECORD=FILE        a line for each call that matters (record.c)
- *   STANDIN_COSTS=...          what launches take (kernels.c)
  *   STANDIN_STAGE_FILE=PATH    a file whose first letter says which stage runs (scripts/gpu-check writes it)
  *   STANDIN_HANG_IN=LETTERS    launches in these stages never return
  *   STANDIN_CRASH_IN=LETTERS   launches in these stages end the process with SIGSEGV

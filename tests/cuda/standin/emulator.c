@@ -1,6 +1,9 @@
 /*
  * Kernels on the CPU, by the emulator's library (tests/cuda/emulator), which STANDIN_EMULATOR names.
  *
+ *   STANDIN_TRANSLATE=COMMAND  makes a library of a source in STANDIN_SOURCES (compiler.c) when it is loaded: COMMAND FILE
+ *                              tells the library's path
+ *   STANDIN_TRANSLATED=FOLDER  where it is remembered what the command has told
  *   STANDIN_CHECK=0|1|2   what is checked of each access (emulator.py); the kernels have to be compiled with it
  *   STANDIN_SEED=N        the schedule; each launch has the same
  */
@@ -8,6 +11,7 @@
 #include "driver.h"
 #include <dlfcn.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct {
     unsigned grid[3], block[3], shared_bytes, most_threads;
@@ -58,11 +62,58 @@ void emulate_release(address at)
     pthread_mutex_unlock(&one_at_a_time);
 }
 
+/* What the command told before, or nothing. */
+static int remembered(const char *path, char *told, size_t most)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    told[fread(told, 1, most - 1, file)] = 0;
+    fclose(file);
+    return *told != 0;
+}
+
+/* Whole under its name, or not there: two processes may write it. */
+static void remember(const char *path, const char *told)
+{
+    char part[1200];
+    snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
+    FILE *file = fopen(part, "w");
+    if (file && fputs(told, file) >= 0 && !fclose(file))
+        rename(part, path);
+}
+
+/* The path of the library of the source with this hash. */
+static int translate(const char *hash, char *path, size_t most)
+{
+    char command[3000], memory[1100] = "";
+    const char *sources = getenv("STANDIN_SOURCES"), *translator = getenv("STANDIN_TRANSLATE"), *folder = getenv("STANDIN_TRANSLATED");
+    if (!sources || !translator)
+        return 0;
+    if (folder)
+        snprintf(memory, sizeof memory, "%s/%s.library", folder, hash);
+    if (!folder || !remembered(memory, path, most)) {
+        snprintf(command, sizeof command, "%s %s/%s.cu 2>&1", translator, sources, hash);
+        FILE *output = popen(command, "r");
+        if (!output)
+            return 0;
+        path[fread(path, 1, most - 1, output)] = 0;
+        if (pclose(output)) {
+            fprintf(stderr, "stand-in: WRONG: %s.cu is not translated: %.400s\n", hash, path);
+            return 0;
+        }
+        if (folder)
+            remember(memory, path);
+    }
+    path[strcspn(path, "\n")] = 0;
+    return 1;
+}
+
 void *emulated_kernel(const char *image, const char *name, unsigned *most_threads)
 {
-    char path[1024], symbol[600];
-    const char *line = strstr(image, "// library: ");
-    if (!line || sscanf(line, "// library: %1023[^\n]", path) != 1)
+    char path[4096], symbol[600], hash[33];
+    const char *line = strstr(image, "// source: ");
+    if (!line || sscanf(line, "// source: %32[0-9a-f]", hash) != 1 || !translate(hash, path, sizeof path))
         return NULL;
     void *kernels = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!kernels) {

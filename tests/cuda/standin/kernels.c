@@ -1,10 +1,6 @@
 /*
  * Modules and launches. The "PTX" of the stand-in for NVRTC says what each parameter is, so that a pointer to
  * memory that is freed or was never allocated is found at the launch.
- *
- *   STANDIN_COSTS=TEXT=US;...  a launch of a kernel whose name or kind (compiler.c: "[wmma tma]") has TEXT in it takes
- *                              so long on the events' clock, the first that fits; 50 otherwise: so a tuner is
- *                              led to a candidate
  */
 
 #include "driver.h"
@@ -30,24 +26,8 @@ typedef struct {
     unsigned most_threads;            /* 0 if it does not say */
     int shared_bytes;
     int is_probe; /* of throughput: CubeCL repeats those until they have taken long enough by its clock */
-    double cost;
     void *emulated;
 } function;
-
-static double cost_of(const char *name)
-{
-    char all[8192], *rest = all, *one;
-    snprintf(all, sizeof all, "%s", getenv("STANDIN_COSTS") ? getenv("STANDIN_COSTS") : "");
-    while ((one = strsep(&rest, ";"))) {
-        char *equals = strrchr(one, '=');
-        if (!equals)
-            continue;
-        *equals = 0;
-        if (strstr(name, one))
-            return atof(equals + 1);
-    }
-    return LAUNCH_MICROSECONDS;
-}
 
 /* NVRTC's own PTX says which parameters are pointers from 12.9 on: ".param .u64 .ptr .align 1 kernel_param_0,". */
 static void parameters_of_ptx(const char *at, char *kinds, size_t most)
@@ -86,7 +66,6 @@ EXPORT cuModuleGetFunction(function **found, const char *module, const char *nam
     if (kinds)
         sscanf(kinds, "// kind: %63[^\n]", kind);
     snprintf(described, sizeof described, "%s %s", made->name, kind);
-    made->cost = cost_of(described);
     if (is_emulated() && !(made->emulated = emulated_kernel(module, name, &made->most_threads))) {
         free(made);
         return complain(NOT_FOUND, "the emulator has no kernel %.200s", name);
@@ -171,7 +150,7 @@ EXPORT cuLaunchKernel(function *kernel, unsigned gx, unsigned gy, unsigned gz, u
     if (error)
         return error;
     disturb();
-    count_launch(kernel->cost);
+    count_launch(LAUNCH_MICROSECONDS);
     record("l %u %ux%ux%u %ux%ux%u %u", kernel->number, gx, gy, gz, bx, by, bz, shared);
     if (kernel->is_probe)
         usleep(21000);
