@@ -12,6 +12,11 @@ import re
 COPY = re.compile(r"^copy_kernel|contiguous|to_channels_last")
 
 
+def period_of(names):
+    """The least number of names after which all repeat, twice at least; 0 if there is none."""
+    return next((length for length in range(1, len(names) // 2 + 1) if names[length:] == names[:-length]), 0)
+
+
 class Record:
     def __init__(self, path):
         self.kernels, self.kinds, self.events, self.wrong = {}, {}, [], []
@@ -47,9 +52,15 @@ class Record:
 
     def usual_step(self, uploads):
         """As `count`, of that interval between these uploads whose launches most of them have; the last of those. Another
-        thread uploads, on a busy machine a few launches early or late."""
+        thread uploads, on a busy machine a few launches early or late, so that launches which repeat are counted by their
+        period."""
         counts = [self.count(begin, end) for begin, end in zip(uploads, uploads[1:])]
-        return max(reversed(counts), key=lambda one: sum(one[1] == other[1] for other in counts))
+        calls, launches, sent = max(reversed(counts), key=lambda one: sum(one[1] == other[1] for other in counts))
+        names = [self.kernels[rest.split()[0]][1] for letter, rest in self.events[uploads[0] : uploads[-1]] if letter == "l"]
+        period = period_of(names)
+        if period:
+            calls["l"], launches = period, collections.Counter(names[:period])
+        return calls, launches, sent
 
     def shared_bytes(self):
         """The most dynamic shared memory and the most threads that each source was launched with."""

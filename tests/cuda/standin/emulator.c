@@ -4,8 +4,8 @@
  *   STANDIN_TRANSLATE=COMMAND  makes a library of a source in STANDIN_SOURCES (compiler.c) when it is loaded: COMMAND FILE
  *                              tells the library's path
  *   STANDIN_TRANSLATED=FOLDER  where it is remembered what the command has told
- *   STANDIN_CHECK=0|1|2   what is checked of each access (emulator.py); the kernels have to be compiled with it
- *   STANDIN_SEED=N        the schedule; each launch has the same
+ *   STANDIN_CHECK=0|1|2        what is checked of each access (emulator.py); the kernels have to be compiled with it
+ *   STANDIN_SEED=N             the schedule; each launch has the same
  */
 
 #include "driver.h"

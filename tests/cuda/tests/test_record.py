@@ -9,7 +9,7 @@ CUDA = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 sys.path.insert(0, CUDA)
 
-from record import Record  # noqa: E402
+from record import Record, period_of  # noqa: E402
 
 STEP = ["u 8000000", "u 500", "l 1 8x1x1 64x1x1 0", "l 1 8x1x1 64x1x1 0", "l 2 8x1x1 32x2x1 512", "d 4", "s event 0 beside"]
 WINDOW = ["l 2 8x1x1 32x2x1 512", "l 1 8x1x1 64x1x1 0", "l 1 8x1x1 64x1x1 0", "s stream 0 held"]
@@ -61,6 +61,14 @@ class Figures(unittest.TestCase):
         for steps in ([*early, *STEP * 6], [*STEP * 4, *early, *STEP * 2], [*STEP * 6, *early]):
             record = record_of([*self.lines()[:3], *STEP, *steps, *STEP * 3, *STEP[:2], *WINDOW])
             self.assertEqual(record.launches_of_step(8000000, 8), ({"gemm": 2, "copy_kernel_t_f32": 1}, 0))
+
+    def test_uploads_that_all_come_at_other_places_do_not_change_the_launches_of_a_step(self):
+        launches = [line for line in STEP * 4 if line[0] == "l"]
+        intervals = [[STEP[0], *launches[begin:end]] for begin, end in ((0, 2), (2, 6), (6, 7), (7, 12))]
+        record = record_of([*self.lines()[:3], *STEP[:1] * 5, *sum(intervals, []), *STEP[:1] * 4, *WINDOW])
+        self.assertEqual(record.launches_of_step(8000000, 8), ({"gemm": 2, "copy_kernel_t_f32": 1}, 0))
+        self.assertEqual(period_of("abcabcab"), 3)
+        self.assertEqual(period_of("abcabd"), 0)
 
     def test_too_few_steps_are_told(self):
         with self.assertRaisesRegex(ValueError, "--warmup 1 --steps 3"):
