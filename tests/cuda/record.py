@@ -111,7 +111,11 @@ class Record:
         # Of three steps: what another thread does comes a step early or late.
         read = self.count(uploads[2], uploads[5])[0]["d"] / 3
         waits = {kind: count / 3 for kind, count in self.waits(uploads[2], uploads[5], calls["l"]).items()}
-        late, freeing, held, settled = (waits.get(kind, 0) for kind in ("late", "beside", "held", "settled"))
+        late, freeing, settled = (waits.get(kind, 0) for kind in ("late", "beside", "settled"))
+        # The tuner waits for each of its measurements.
+        steps = list(zip(uploads[2:5], uploads[3:6]))
+        untuned = [one for one in steps if not self.count(*one)[0]["t"]] or steps
+        held = sum(self.waits(*one, calls["l"])["held"] for one in untuned) / len(untuned)
         ends = [at for at in range(uploads[-1], len(self.events)) if self.events[at][0] == "s"]
         window, of_window, _ = self.count(ends[-2], ends[-1])
         allocations = [tuple(map(int, rest.split()[:2])) for letter, rest in self.events if letter == "a"]

@@ -37,6 +37,12 @@ class Figures(unittest.TestCase):
              "window_launches": 3, "window_layout_copies": 1, "peak_bytes": 8388608, "largest_allocation": 5000000, "kernels": 2,
              "all_launches": 5 + 8 * 3 + 5 + 4 * 3, "tensor_maps_refused": 2, "out_of_memory": 0})
 
+    def test_the_waits_of_a_step_in_which_something_was_tuned_are_not_a_steps(self):
+        tuned = [*STEP[:3], *["t", "s event 0 held"] * 30, *STEP[3:]]
+        lines = [*self.lines()[:3], *STEP * 3, *tuned, *STEP * 4, "u 8000000", *WINDOW * 4]
+        figures = record_of(lines).figures()
+        self.assertEqual((figures["holding_waits"], figures["synchronisations"], figures["downloads"]), (0, 1, 1))
+
     def test_a_wait_holds_the_launches_is_beside_them_or_is_over_already(self):
         record = record_of([*self.lines()[:2], "s event 2 held", "s event 3 held", "s event 1 beside", "s event 900 held", "s event 900 beside", "s event 0 beside readback"])
         self.assertEqual(record.waits(0, 100, 3), {"held": 1, "beside": 1, "settled": 3, "late": 1})
