@@ -20,6 +20,8 @@ CBOR = "cbor2==6.3.0"
 MAGIC = b"kernel 1"
 HEADER = len(MAGIC) + 8
 SUM = 16
+# In the names of candidates that are made of operations which are tuned themselves: products of columns, convolutions, sums.
+NESTED = ("im2col", "fallback", "chained")
 
 
 def load_cbor(folder):
@@ -71,11 +73,8 @@ class Entry:
         return content + hash_of(content).to_bytes(SUM, "little")
 
 
-# In the names of candidates that are made of operations which are tuned themselves: products of columns, convolutions, sums.
-NESTED = ("im2col", "fallback", "chained")
-
-
 def nested(ran):
+    """Candidates, of these, that are made of other operations."""
     return [one for one in ran if any(text in one[1] for text in NESTED)]
 
 
